@@ -1,0 +1,60 @@
+# Everything runs in .venv, which the first target that needs it makes. `make demo` and `make test`
+# are all that a newcomer needs; BUILD.md explains the rest.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+# The measurements of `make bench`, one JSON line each.
+BENCHMARKS := estimators
+
+.PHONY: help setup demo test lint format types doctest parity check bench clean
+
+help:
+	@echo "make demo    set up, then rank the packaged zoo's networks and layers, with pictures"
+	@echo "make test    set up, then run the tests"
+	@echo "make check   what CI runs: test, lint, types, doctest, parity"
+	@echo "make bench   the benchmarks, one JSON line each"
+	@echo "make lint | format | types | doctest | parity | clean"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "depara_jax needs Python 3.11 or later; found $(PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@
+
+setup: $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(BIN)/depara demo --output depara-out
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not parity and not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(INSTALLED)
+	$(BIN)/pyright
+
+doctest: $(INSTALLED)
+	$(BIN)/python -m pytest --doctest-modules --ignore=depara_jax/zoo depara_jax
+
+# Torch is the CPU build: where pip would take the CUDA one, install it beforehand.
+parity: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pytest -m "parity or slow"
+
+check: test lint types doctest parity
+
+bench: $(INSTALLED)
+	@for name in $(BENCHMARKS); do $(BIN)/python -m experiments.benchmarks.$$name || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist depara-out .pytest_cache .ruff_cache *.egg-info

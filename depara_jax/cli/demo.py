@@ -1,0 +1,143 @@
+"""`depara demo`: the main job on what comes with the package."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+
+from depara_jax.cli.common import add_zoo_argument, progress_bar, show_ranking
+from depara_jax.errors import DeparaError
+from depara_jax.files import check_writable
+from depara_jax.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from depara_jax.data import Probe
+    from depara_jax.models import Model
+    from depara_jax.selection import ModelSimilarity, Ranking
+
+SHOWN_IMAGES = 6
+SHOWN_MODELS = 5
+PICTURES = ("similarity.png", "layers.png", "attributions.png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--target", default="edges", help="the network of the target task")
+    parser.add_argument("--images", type=int, default=200, help="probe images")
+    parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--output", default="depara-out", help="folder for the pictures")
+    add_zoo_argument(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Ranks the zoo's networks for the target, then the layers of the best one, and draws both."""
+    from depara_jax.data import load_probe
+    from depara_jax.models import list_models, load_model
+    from depara_jax.recipe import recipe_named
+    from depara_jax.selection import compare_models, rank_layers, rank_models
+    from depara_jax.selection.upstream import refuse_between_models
+
+    started = time.monotonic()
+    recipe = recipe_named(args.recipe)
+    if recipe.target_side == "logits":
+        raise DeparaError(
+            f"--recipe {args.recipe}: it represents the target by its logits, and the demo ranks "
+            "networks by their encoders first; choose another --recipe"
+        )
+    refuse_between_models(recipe)
+    target = load_model(args.target, zoo=args.zoo)
+    names = [spec.name for spec in list_models(args.zoo)]
+    models = [load_model(name, zoo=args.zoo) for name in names]
+    sources = [model for model in models if model.name != target.name]
+    probe = load_probe("photographs:probe", count=args.images)
+    output = _folder(args.output)
+    console.print(
+        f"{len(models)} trained networks of zoo {args.zoo!r}, {len(probe)} unlabelled photographs"
+    )
+    with progress_bar(console, "graphs of all networks") as progress:
+        ranking = rank_models(target, sources, probe, recipe, progress=progress)
+    show_ranking(console, ranking, probe, f"Networks to transfer from to {target.name!r}")
+    best = next(model for model in sources if model.name == ranking.best)
+    with progress_bar(console, f"graphs of {best.name}'s layers") as progress:
+        layers = rank_layers(target, best, probe, recipe, progress=progress)
+    show_ranking(console, layers, probe, f"Layers of {best.name!r} to transfer from")
+    with progress_bar(console, "all pairs of networks") as progress:
+        matrix = compare_models(models, probe, recipe, progress=progress)
+    order = [
+        target,
+        *(next(m for m in sources if m.name == ranking.names[i]) for i in ranking.order),
+    ]
+    pictures = _draw(output, matrix, ranking, layers, order[: 1 + SHOWN_MODELS], probe)
+    console.print(
+        f"Transfer to {target.name!r} from network {ranking.best!r}, layer {layers.best!r}."
+    )
+    for kind, path in pictures.items():
+        console.print(f"{kind}: {path}")
+    return {
+        "target": target.name,
+        "recipe": recipe.name,
+        "images": len(probe),
+        "models": {"ranking": ranking.rows(), "best": ranking.best},
+        "layers": {"source": best.name, "ranking": layers.rows(), "best": layers.best},
+        "pictures": {kind: str(path) for kind, path in pictures.items()},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeparaError(f"--output {name}: cannot make this folder ({error.strerror})") from error
+    for picture in PICTURES:
+        check_writable(folder / picture, "--output")
+    return folder
+
+
+def _draw(
+    output: Path,
+    matrix: "ModelSimilarity",
+    ranking: "Ranking",
+    layers: "Ranking",
+    shown: "list[Model]",
+    probe: "Probe",
+) -> dict[str, Path]:
+    """The heat map, the layer curve and the grid of attribution maps."""
+    from depara_jax.reporting import attribution_grid, layer_curve, save_figure, similarity_heatmap
+
+    target = shown[0].name
+    heatmap = similarity_heatmap(
+        matrix.similarity.score, matrix.names, label="similarity s(G, G')",
+        title=f"Similarity of deep attribution graphs, {len(probe)} photographs",
+    )  # fmt: skip
+    curve = layer_curve(
+        layers.names, layers.score, layers.node, layers.edge,
+        title=f"Layers of {ranking.best!r} for {target!r}",
+    )  # fmt: skip
+    few = probe.subset(np.linspace(0, len(probe) - 1, SHOWN_IMAGES).round().astype(int))
+    grid = attribution_grid(
+        np.stack([few.thumbnail(i) for i in range(len(few))]),
+        [_maps(model, few, matrix) for model in shown],
+        [model.name for model in shown],
+        rows=[name.split("/")[0] for name in few.ids],
+        title=f"Attribution maps: {target!r}, then the networks ranked for it, best first",
+    )
+    figures = {"similarity heat map": heatmap, "layer curve": curve, "attribution maps": grid}
+    return {
+        kind: save_figure(figure, output / picture)
+        for (kind, figure), picture in zip(figures.items(), PICTURES, strict=True)
+    }
+
+
+def _maps(model: "Model", probe: "Probe", matrix: "ModelSimilarity") -> np.ndarray:
+    import jax.numpy as jnp
+
+    from depara_jax.attribution import attribute
+
+    layer, images = model.spec.encoder, jnp.asarray(probe.array(model.spec.input))
+    _, maps = attribute(model.forward, model.variables, images, (layer,), matrix.recipe.map_part())
+    return np.asarray(maps[layer])

@@ -1,0 +1,101 @@
+"""`depara estimate`: transferability estimators on cached arrays, in one table."""
+
+import argparse
+from typing import Any
+
+from depara_jax.cli.common import split
+from depara_jax.errors import DeparaError
+from depara_jax.files import load_arrays
+
+# Flag, field of EstimatorInputs, help.
+ARRAYS = (
+    ("--features", "features", "[n, d] features of the source model on the target's images"),
+    ("--labels", "labels", "[n] integer classes of the target task"),
+    ("--probabilities", "probabilities", "[n, z] softmax outputs of the source model"),
+    ("--logits", "logits", "[n, z] outputs of the source model before the softmax"),
+    ("--targets", "targets", "[n, t] real or 0/1 targets (regression, multi-label)"),
+    ("--against", "target_features", "[n, d'] features of a model trained on the target"),
+    ("--gradients", "gradients", "[n, ...] input gradients of the source model"),
+    ("--against-gradients", "target_gradients", "[n, ...] input gradients of the target model"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the verb's arguments."""
+    for flag, field, text in ARRAYS:
+        parser.add_argument(
+            flag, dest=field, metavar="FILE.npy", required=field == "features", help=text
+        )
+    parser.add_argument(
+        "--estimators",
+        default="all",
+        metavar="all|A,B",
+        help="which to run; one that lacks an input says so and the others still run",
+    )
+
+
+def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
+    """Runs the estimators asked for, shows them, and returns {"estimators": {name: ...}, ...}."""
+    from depara_jax import estimators
+
+    # The inputs depend on nothing that is slow; a name that does not exist is refused before them.
+    names = (
+        "all"
+        if args.estimators == "all"
+        else split(args.estimators, "--estimators", what="no estimator") or []
+    )
+    estimators.estimator_rows(names)
+    arrays = {
+        field: load_array(flag, getattr(args, field))
+        for flag, field, _ in ARRAYS
+        if getattr(args, field) is not None
+    }
+    results = estimators.estimate(names, estimators.EstimatorInputs(**arrays))
+    _show(results, console)
+    return {
+        "samples": int(arrays["features"].shape[0]),
+        "inputs": {field: str(getattr(args, field)) for field in arrays},
+        "estimators": {name: _plain(name, one) for name, one in results.items()},
+    }
+
+
+def load_array(flag: str, path: str) -> Any:
+    """The array of a .npy file.
+
+    Raises:
+      DeparaError: no such file, or one that is no plain numeric array.
+    """
+    import numpy as np
+
+    loaded = load_arrays(path, name=f"{flag} {path}")
+    if not isinstance(loaded, np.ndarray):
+        raise DeparaError(f"{flag} {path}: expected one array (.npy), got an archive (.npz)")
+    return loaded
+
+
+def _plain(name: str, one: Any) -> dict[str, Any]:
+    from depara_jax.estimators import ESTIMATORS
+
+    return {
+        "value": one.value,
+        "standard_error": one.standard_error,
+        "seconds": round(one.seconds, 6),
+        "higher_is_better": ESTIMATORS[name].higher_is_better,
+        "why": one.why,
+        "citation": ESTIMATORS[name].citation,
+    }
+
+
+def _show(results: Any, console: Any) -> None:
+    from rich.table import Table
+
+    from depara_jax.estimators import ESTIMATORS
+
+    table = Table("estimator", "value", "better", "seconds", "remark", box=None)
+    for name, one in results.items():
+        value = "-" if one.value is None else f"{one.value:.6g}"
+        if one.standard_error is not None:
+            value += f" +- {one.standard_error:.2g}"
+        better = "higher" if ESTIMATORS[name].higher_is_better else "lower"
+        table.add_row(name, value, better, f"{one.seconds:.3f}", one.why)
+    console.print(table)

@@ -1,0 +1,138 @@
+"""`depara evaluate`: how well a similarity matrix ranks sources, against a ground truth."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+
+from depara_jax.cli.common import split
+from depara_jax.errors import DeparaError, UnknownNameError
+
+if TYPE_CHECKING:
+    from depara_jax.evaluation import EvaluationResult, GroundTruth
+
+SIMILARITY_HELP = (
+    "FILE[:key]: a square matrix in a .npy, an .npz (with 'names' beside it), a .json "
+    "({names, similarity}) or a .csv with a header"
+)
+TRUTH_HELP = (
+    "FILE[:key]: rankings (.npy of ids, .csv, .json), the first column naming the target; or "
+    "affinities (.npz with 'targets' and 'candidates', .csv whose header starts with 'target', "
+    ".json)"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--similarity", required=True, metavar="FILE[:key]", help=SIMILARITY_HELP)
+    add_truth_arguments(parser)
+    parser.add_argument("--ks", default=None, metavar="K,...", help="cut-offs; by default all")
+    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap over targets")
+    parser.add_argument("--level", type=float, default=0.95, help="coverage of the intervals")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+
+
+def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that name the ground truth; `plot pr` has them too."""
+    parser.add_argument("--truth", required=True, metavar="FILE[:key]", help=TRUTH_HELP)
+    parser.add_argument(
+        "--names", default=None, metavar="A,B,...",
+        help="names of the matrix's rows, where its file has none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--targets", default=None, metavar="A,B,...", help="score these targets only"
+    )
+    parser.add_argument("--drop-targets", default=None, metavar="A,B,...", help="leave these out")
+    parser.add_argument("--relevant", type=int, default=5, help="size of the relevant set")
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Scores the matrix."""
+    from depara_jax.evaluation import evaluate
+
+    matrix, names = read_similarity(args.similarity, args.names)
+    truth = read_truth(args, matrix, names)
+    result = evaluate(
+        matrix, truth, names=names, relevant=args.relevant, ks=numbers(args.ks),
+        resamples=args.resamples, level=args.level, seed=args.seed,
+    )  # fmt: skip
+    show(console, result)
+    return {"similarity": args.similarity, "truth": args.truth, **result.to_json()}
+
+
+def read_similarity(address: str, names: str | None) -> "tuple[np.ndarray, list[str] | None]":
+    """The matrix and its names: those of the option, else those of the file, else None."""
+    from depara_jax.evaluation import load_matrix
+
+    matrix = load_matrix(address)
+    given = split(names, "--names")
+    if given is not None and len(given) != len(matrix.values):
+        raise DeparaError(f"--names: {len(given)} names for a matrix of {len(matrix.values)} rows")
+    if given is None and matrix.rows is not None:
+        if matrix.columns is not None and matrix.columns != matrix.rows:
+            raise DeparaError(f"{address}: rows and columns of a similarity need the same names")
+        given = list(matrix.rows)
+    return matrix.values, given
+
+
+def read_truth(
+    args: argparse.Namespace, matrix: np.ndarray, names: Sequence[str] | None
+) -> "GroundTruth":
+    """The ground truth that the options name, its ids read as rows of the matrix."""
+    from depara_jax.evaluation import load_ground_truth
+
+    known = [str(i) for i in range(len(matrix))] if names is None else names
+    truth = load_ground_truth(args.truth, candidates=known)
+    chosen = split(args.targets, "--targets") or list(truth.targets)
+    dropped = split(args.drop_targets, "--drop-targets") or []
+    for name in dropped:
+        if name not in truth.targets:
+            raise UnknownNameError("target in --drop-targets", name, truth.targets)
+    kept = [name for name in chosen if name not in dropped]
+    if not kept:
+        raise DeparaError("--targets and --drop-targets leave no target")
+    return truth.select(targets=kept)
+
+
+def numbers(text: str | None) -> list[int] | None:
+    """Whole numbers of a comma-separated option."""
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise DeparaError(f"--ks {text}: expected whole numbers, e.g. 1,3,5") from None
+
+
+def show(console: Console, result: "EvaluationResult") -> None:
+    """The curves as a table, and the mean correlations."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"{len(result.targets)} targets, {len(result.candidates)} networks, "
+        f"{result.relevant} relevant",
+        title_justify="left",
+    )
+    for name in ("K", "hits", "P@K", "95% interval", "R@K", "random P@K", "oracle P@K", "regret"):
+        interval = result.intervals.get("precision")
+        name = f"{interval.level:.0%} interval" if interval and "interval" in name else name
+        table.add_column(name, justify="right")
+    for i, k in enumerate(result.ks):
+        interval = result.intervals.get("precision")
+        table.add_row(
+            str(k), f"{result.curves.hits[i]:.0f}", f"{result.curves.precision[i]:.3f}",
+            f"{interval.low[i]:.3f}-{interval.high[i]:.3f}" if interval else "-",
+            f"{result.curves.recall[i]:.3f}", f"{result.random.precision[i]:.3f}",
+            f"{result.oracle.precision[i]:.3f}",
+            "-" if result.regret is None else f"{result.regret[i]:.3f}",
+        )  # fmt: skip
+    console.print(table)
+    for name, values in result.correlations.items():
+        known = values[~np.isnan(values)]
+        text = f"{known.mean():+.3f}" if len(known) else "undefined"
+        missing = len(values) - len(known)
+        note = f" ({missing} targets undefined: a constant row)" if missing else ""
+        console.print(f"{name.replace('_', ' ')}, mean over targets: {text}{note}")
+    for name, value in result.dds.items():
+        if value is not None:
+            console.print(f"DDS score {name.replace('_', ' ')}: {value:+.3f}")

@@ -1,0 +1,103 @@
+"""`depara graph`: one model's deep attribution graph, saved as arrays."""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from depara_jax.cli.common import (
+    add_method_arguments,
+    add_zoo_argument,
+    progress_bar,
+    read_probe,
+    read_recipe,
+)
+from depara_jax.files import check_writable, write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("model", help="a name, ARCHITECTURE=WEIGHTS or ARCHITECTURE=random:SEED")
+    parser.add_argument("--layer", default=None, help="by default the encoder layer")
+    parser.add_argument(
+        "--output",
+        default=None,
+        metavar="FILE.npz",
+        help="save nodes and edges, with model, layer, recipe and the probe's fingerprint",
+    )
+    add_zoo_argument(parser)
+    add_method_arguments(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Builds the graph and describes it."""
+    from depara_jax.models import load_model
+    from depara_jax.selection import attribution_graphs
+
+    if args.output is not None:
+        check_writable(args.output, "--output", (".npz",))
+    recipe = read_recipe(args)
+    model = load_model(args.model, zoo=args.zoo)
+    layer = model.spec.check_layer(args.layer or model.spec.encoder)
+    probe = read_probe(args)
+    with progress_bar(console, f"graph of {model.name}") as progress:
+        graph = attribution_graphs(
+            model, probe, recipe, layers=[layer], batch_size=args.batch_size, progress=progress
+        )[layer]
+    nodes, edges = np.asarray(graph.nodes), np.asarray(graph.edges)
+    result = {
+        "model": model.name,
+        "layer": layer,
+        "recipe": recipe.name,
+        "settings": graph.info.recipe.to_dict() if graph.info else {},
+        "probe": {
+            "source": str(probe.spec),
+            "images": len(probe),
+            "fingerprint": probe.fingerprint,
+        },
+        "nodes": {"shape": list(nodes.shape), "zero_maps": graph.zero_nodes},
+        "edges": {"shape": list(edges.shape), **_summary(edges)},
+        "strongest": _strongest(edges, probe.ids),
+    }
+    console.print(f"{graph!r} on {len(probe)} images of {probe.spec}")
+    if edges.size:
+        console.print(
+            "edges: " + ", ".join(f"{key} {value:+.3f}" for key, value in _summary(edges).items())
+        )
+        for pair in result["strongest"]:
+            console.print(f"  {pair['edge']:+.4f}  {pair['images'][0]}  {pair['images'][1]}")
+    if args.output is not None:
+        # What is needed to tell whether two saved graphs may be compared goes with the arrays.
+        origin = {
+            "model": model.name,
+            "layer": layer,
+            "probe": probe.fingerprint,
+            "recipe": json.dumps(result["settings"]),
+        }
+        arrays = {"nodes": nodes, "edges": edges, "ids": np.array(probe.ids)}
+        arrays |= {key: np.array(value) for key, value in origin.items()}
+        write_atomically(
+            args.output, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays)
+        )
+        console.print(f"saved: {args.output}")
+        result["output"] = args.output
+    return result
+
+
+def _summary(edges: np.ndarray) -> dict[str, float]:
+    if not edges.size:
+        return {}
+    quantiles = np.quantile(edges.astype(np.float64), [0, 0.5, 1])
+    return dict(zip(("min", "median", "max"), map(float, quantiles), strict=True))
+
+
+def _strongest(edges: np.ndarray, ids: tuple[str, ...], count: int = 5) -> list[dict[str, Any]]:
+    if not edges.size:
+        return []
+    rows, columns = np.triu_indices(len(ids), k=1)
+    best = np.argsort(-edges, kind="stable")[:count]
+    return [
+        {"images": [ids[rows[i]], ids[columns[i]]], "edge": float(edges[i])} for i in best.tolist()
+    ]

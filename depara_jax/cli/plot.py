@@ -1,0 +1,248 @@
+"""`depara plot`: the figures of the papers, from files of numbers."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from rich.console import Console
+
+from depara_jax.cli.common import split
+from depara_jax.cli.evaluate import (
+    SIMILARITY_HELP,
+    add_truth_arguments,
+    read_similarity,
+    read_truth,
+)
+from depara_jax.errors import DeparaError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One sub-verb a figure."""
+    figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
+    for name, (add, _, text) in FIGURES.items():
+        child = figures.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        add(child)
+        child.add_argument("--title", default="", help="above the picture")
+        child.add_argument(
+            "--output", required=True, metavar="FILE.png|FILE.svg", help="where to save the picture"
+        )
+        # The frame adds --json to `plot` itself; given here, it would need to come before FIGURE.
+        child.add_argument(
+            "--json", metavar="FILE|-", default=argparse.SUPPRESS, help="also write what was drawn"
+        )
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Draws and saves one figure."""
+    from depara_jax.reporting.plots import check_plot_path, save_figure
+
+    check_plot_path(args.output)
+    _, draw, _ = FIGURES[args.figure]
+    figure = draw(args)
+    path = save_figure(figure, args.output)
+    console.print(f"{args.figure}: {path}")
+    return {"figure": args.figure, "output": str(path)}
+
+
+def add_pr(parser: argparse.ArgumentParser) -> None:
+    """Options of `plot pr`."""
+    parser.add_argument(
+        "--similarity", required=True, action="append", metavar="[LABEL=]FILE[:key]",
+        help=f"may be repeated; {SIMILARITY_HELP}",
+    )  # fmt: skip
+    add_truth_arguments(parser)
+
+
+def draw_pr(args: argparse.Namespace) -> Any:
+    """P@K, R@K and PR curves with random and oracle; a 95% band if there is one method."""
+    from depara_jax.evaluation import evaluate
+    from depara_jax.reporting.plots import precision_recall
+
+    curves, result = {}, None
+    for text in args.similarity:
+        label, address = labelled(text)
+        matrix, names = read_similarity(address, args.names)
+        truth = read_truth(args, matrix, names)
+        scored = evaluate(matrix, truth, names=names, relevant=args.relevant)
+        if label in curves:
+            raise DeparaError(f"--similarity: two methods named {label!r}; use LABEL=FILE")
+        if result is not None and len(scored.ks) != len(result.ks):
+            raise DeparaError("--similarity: the matrices have different numbers of candidates")
+        curves[label], result = (scored.curves.precision, scored.curves.recall), scored
+    assert result is not None  # argparse requires at least one
+    interval = result.intervals.get("precision") if len(curves) == 1 else None
+    bands = None if interval is None else {next(iter(curves)): (interval.low, interval.high)}
+    return precision_recall(
+        curves, ks=result.ks, bands=bands, title=args.title,
+        random=(result.random.precision, result.random.recall),
+        oracle=(result.oracle.precision, result.oracle.recall),
+    )  # fmt: skip
+
+
+def add_matrix(parser: argparse.ArgumentParser) -> None:
+    """Options of the figures of one matrix."""
+    parser.add_argument("--similarity", required=True, metavar="FILE[:key]", help=SIMILARITY_HELP)
+    parser.add_argument("--names", default=None, metavar="A,B,...", help="names of the rows")
+
+
+def draw_heatmap(args: argparse.Namespace) -> Any:
+    """The matrix with its values."""
+    from depara_jax.reporting.plots import similarity_heatmap
+
+    matrix, names = read_similarity(args.similarity, args.names)
+    return similarity_heatmap(matrix, names or numbered(len(matrix)), title=args.title)
+
+
+def add_tree(parser: argparse.ArgumentParser) -> None:
+    """Options of `plot tree`."""
+    add_matrix(parser)
+    parser.add_argument(
+        "--construction", default="distance", choices=("distance", "authors"),
+        help="average linkage of 1 - similarity, or the authors' single linkage of rows",
+    )  # fmt: skip
+    parser.add_argument(
+        "--families", default=None, metavar="FILE.json", help="{name: family}, to colour the names"
+    )
+
+
+def draw_tree(args: argparse.Namespace) -> Any:
+    """The task-similarity tree."""
+    from depara_jax.reporting.plots import similarity_tree
+
+    matrix, names = read_similarity(args.similarity, args.names)
+    families = None if args.families is None else read_object(args.families)
+    if families and not all(isinstance(family, str) for family in families.values()):
+        raise DeparaError(f"{args.families}: expected {{name: family}}, both of them text")
+    return similarity_tree(
+        matrix, names or numbered(len(matrix)), construction=args.construction, families=families,
+        title=args.title,
+    )  # fmt: skip
+
+
+def add_layers(parser: argparse.ArgumentParser) -> None:
+    """Options of `plot layers`."""
+    parser.add_argument(
+        "--ranking", required=True, metavar="FILE.json", help="what `rank-layers --json` wrote"
+    )
+    parser.add_argument(
+        "--order", default=None, metavar="A,B,...",
+        help="layers from shallow to deep; by default the 'layers' of the ranking's file",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accuracy", default=None, metavar="FILE.json",
+        help="{label: {layer: percent}}, accuracy after transfer, drawn on a second axis",
+    )  # fmt: skip
+
+
+def draw_layers(args: argparse.Namespace) -> Any:
+    """V, E and SIM by layer, against accuracy if it is given."""
+    from depara_jax.reporting.plots import layer_curve
+
+    content = read_object(args.ranking)
+    rows = content.get("ranking")
+    layers = split(args.order, "--order") or content.get("layers")
+    if not (is_list_of(rows, dict) and is_list_of(layers, str)):
+        raise DeparaError(
+            f"{args.ranking}: expected 'ranking' as rank-layers writes it, and the order of the "
+            "layers in 'layers' or --order"
+        )
+    rows = {row["layer"]: row for row in rows if isinstance(row.get("layer"), str)}
+    missing = [layer for layer in layers if layer not in rows]
+    if missing:
+        raise DeparaError(f"{args.ranking}: no layer {missing[0]!r} in the ranking")
+
+    def column(key: str) -> list[Any] | None:
+        values = [rows[layer].get(key) for layer in layers]
+        return None if any(value is None for value in values) else values
+
+    score = column("score")
+    if score is None:
+        raise DeparaError(f"{args.ranking}: a layer has no score")
+    accuracy = None
+    if args.accuracy is not None:
+        accuracy = {
+            label: [np.nan if table.get(layer) is None else table[layer] for layer in layers]
+            for label, table in nested(args.accuracy, read_object(args.accuracy)).items()
+        }
+    return layer_curve(
+        layers, score, column("node"), column("edge"), accuracy=accuracy, title=args.title
+    )
+
+
+def add_edges(parser: argparse.ArgumentParser) -> None:
+    """Options of `plot edges`."""
+    parser.add_argument(
+        "--graph", required=True, metavar="FILE[:key]",
+        help="what `graph --output` wrote (its 'edges'), or a vector of n(n-1)/2 cosines",
+    )  # fmt: skip
+    parser.add_argument(
+        "--thumbnails", default=None, metavar="FILE[:key]",
+        help="pictures [n, h, w, c] of the probe images; without them the nodes are numbered",
+    )  # fmt: skip
+    parser.add_argument("--strongest", type=int, default=None, help="how many; by default 2n")
+
+
+def draw_edges(args: argparse.Namespace) -> Any:
+    """The strongest edges between the probe images."""
+    from depara_jax.evaluation import load_array
+    from depara_jax.reporting.plots import strongest_edges
+
+    address = args.graph
+    if address.endswith(".npz") and Path(address).is_file():
+        address += ":edges"
+    images = None if args.thumbnails is None else load_array(args.thumbnails)
+    return strongest_edges(
+        load_array(address), images=images, strongest=args.strongest, title=args.title
+    )
+
+
+FIGURES: Mapping[str, tuple[Callable[..., None], Callable[..., Any], str]] = {
+    "pr": (add_pr, draw_pr, "precision, recall and PR curves with random and oracle"),
+    "heatmap": (add_matrix, draw_heatmap, "a similarity matrix as a heat map"),
+    "tree": (add_tree, draw_tree, "the task-similarity tree"),
+    "layers": (add_layers, draw_layers, "similarity, and accuracy, of a network's layers"),
+    "edges": (add_edges, draw_edges, "the strongest edges of a graph, probe images as nodes"),
+}
+
+
+def labelled(text: str) -> tuple[str, str]:
+    """Splits LABEL=FILE; without a label the file's own name is one."""
+    label, sign, address = text.partition("=")
+    return (label, address) if sign else (Path(text).name, text)
+
+
+def is_list_of(values: Any, kind: type) -> TypeGuard[list[Any]]:
+    """Whether it is a list, not empty, of that type."""
+    return isinstance(values, list) and bool(values) and all(isinstance(v, kind) for v in values)
+
+
+def numbered(count: int) -> list[str]:
+    """Names for rows without any."""
+    return [str(i) for i in range(count)]
+
+
+def read_object(path: str) -> dict[str, Any]:
+    """A JSON object from a file."""
+    from depara_jax.evaluation.readers import read_json, split_key
+
+    content = read_json(split_key(path)[0])
+    if not isinstance(content, dict):
+        raise DeparaError(f"{path}: expected a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def nested(path: str, content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """{label: {layer: percent}}, or {layer: percent} under the label "measured"."""
+    tables = content
+    if not any(isinstance(value, dict) for value in content.values()):
+        tables = {"measured": content}
+    for table in tables.values():
+        whole = isinstance(table, dict) and bool(table)
+        if not whole or not all(isinstance(cell, int | float | None) for cell in table.values()):
+            raise DeparaError(f"{path}: expected {{label: {{layer: percent}}}}")
+    return tables

@@ -1,0 +1,156 @@
+"""`depara rank-models`: which network to transfer from."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from depara_jax.cli.common import (
+    add_method_arguments,
+    add_zoo_argument,
+    progress_bar,
+    read_probe,
+    read_recipe,
+    show_ranking,
+    split,
+)
+from depara_jax.errors import DeparaError
+from depara_jax.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--target", required=True, help="the network of the target task")
+    parser.add_argument(
+        "--sources", default=None, metavar="A,B,...",
+        help="candidates; by default every other network of the zoo",
+    )  # fmt: skip
+    parser.add_argument(
+        "--estimators", default=None, metavar="depara,A,B",
+        help="rank by several estimators side by side, with a fused rank; `depara` is the method "
+        "itself, the others are the rows that `depara estimate` prints",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", default=None, metavar="FILE.npy|folders",
+        help="classes of the probe images for estimators that need them: an array, or the folder "
+        "(for the photographs: the photograph) that each image is from",
+    )  # fmt: skip
+    add_zoo_argument(parser)
+    add_method_arguments(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Ranks the sources."""
+    from depara_jax.models import list_models, load_model
+    from depara_jax.selection import rank_models
+
+    if args.labels is not None and args.estimators is None:
+        raise DeparaError("--labels serves --estimators; DEPARA itself uses no labels")
+    recipe = read_recipe(args)
+    target = load_model(args.target, zoo=args.zoo)
+    names = split(args.sources, "--sources", what="no network")
+    if names is None:
+        names = [spec.name for spec in list_models(args.zoo) if spec.name != target.name]
+    sources = [load_model(name, zoo=args.zoo) for name in names]
+    found = [source.spec.name for source in sources]
+    repeated = sorted({name for name in found if found.count(name) > 1})
+    if repeated:
+        raise DeparaError(f"--sources names {', '.join(repeated)} more than once")
+    probe = read_probe(args)
+    if args.estimators is not None:
+        return _league(args, console, target, sources, probe, recipe)
+    with progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
+        ranking = rank_models(
+            target, sources, probe, recipe, batch_size=args.batch_size, progress=progress
+        )
+    show_ranking(console, ranking, probe, f"Networks to transfer from to {target.name!r}")
+    return {
+        **ranking.to_dict(),
+        "target": target.name,
+        "recipe": recipe.name,
+        "settings": ranking.recipe.to_dict(),
+        "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
+    }
+
+
+def _league(
+    args: argparse.Namespace,
+    console: Console,
+    target: Any,
+    sources: list[Any],
+    probe: Any,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Several estimators in one table."""
+    from depara_jax.selection import rank_by_estimators
+
+    names = split(args.estimators, "--estimators", what="no estimator") or []
+    labels = None if args.labels is None else _labels(args.labels, probe)
+    with progress_bar(console, f"estimators on {len(sources)} networks") as progress:
+        league = rank_by_estimators(
+            target, sources, probe, names, recipe=recipe, labels=labels,
+            batch_size=args.batch_size, progress=progress,
+        )  # fmt: skip
+    _show_league(console, league, f"Networks to transfer from to {target.name!r}")
+    result = league.to_dict()
+    first = result["estimators"][names[0]]["models"]
+    ranked = sorted((m for m in first if first[m]["rank"]), key=lambda m: first[m]["rank"])
+    return {
+        "target": target.name,
+        "recipe": recipe.name,
+        "probe": {
+            "source": str(probe.spec),
+            "images": len(probe),
+            "fingerprint": probe.fingerprint,
+        },
+        "ranking": [
+            {"model": m, "rank": first[m]["rank"], "score": first[m]["value"]} for m in ranked
+        ],
+        "ranked_by": names[0],
+        **result,
+    }
+
+
+def _labels(text: str, probe: Any) -> np.ndarray:
+    """Classes from an array file, or from the first part of each image's name."""
+    if text != "folders":
+        from depara_jax.cli.estimate import load_array
+
+        return load_array("--labels", text)
+    if any("/" not in name for name in probe.ids):
+        raise DeparaError("--labels folders: the probe images do not lie in a folder a class")
+    return np.unique([name.split("/")[0] for name in probe.ids], return_inverse=True)[1]
+
+
+def _show_league(console: Console, league: Any, title: str) -> None:
+    """Scores with ranks, the fused rank, seconds; what estimators lack below."""
+    from rich.table import Table
+
+    # A column takes about 16 characters with its score, 6 with its rank alone.
+    with_scores = console.width >= 30 + 16 * len(league.columns)
+    table = Table(title=title, title_justify="left")
+    for name in ("model", "fused", *(column.name for column in league.columns)):
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
+    for i in league.order:
+        table.add_row(
+            league.names[i],
+            f"{league.fused[i]:.3f}",
+            *(_cell(column.values[i], column.ranks[i], with_scores) for column in league.columns),
+        )
+    console.print(table)
+    seconds = ", ".join(f"{column.name} {column.seconds:.2f}" for column in league.columns)
+    console.print(f"seconds: {seconds}; shared features {league.feature_seconds:.2f}")
+    shown = "score (rank)" if with_scores else "rank; scores with --json or on a wider terminal"
+    console.print(f"cells: {shown}; fused: mean reciprocal rank")
+    for column in league.columns:
+        for remark in dict.fromkeys(w for w in column.why if w):
+            concerned = [n for n, w in zip(league.names, column.why, strict=True) if w == remark]
+            of = "" if len(concerned) == len(league.names) else f" ({', '.join(concerned)})"
+            console.print(f"{column.name}: {remark}{of}")
+
+
+def _cell(value: float, rank: int | None, with_score: bool) -> str:
+    if rank is None:
+        return "-"
+    return f"{value:.4g} ({rank})" if with_score else str(rank)

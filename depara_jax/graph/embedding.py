@@ -1,0 +1,52 @@
+"""The vector form of a graph: the dot product of two vectors is the similarity of the graphs."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from depara_jax.errors import DeparaError
+from depara_jax.graph.similarity import check_parts, edge_vectors
+from depara_jax.graph.structure import AttributionGraph
+from depara_jax.recipe import Recipe
+from depara_jax.stats import normalize_rows
+from depara_jax.types import Array
+
+__all__ = ["embed"]
+
+
+def embed(graph: AttributionGraph, recipe: Recipe | None = None) -> Float[Array, " z"]:
+    """The vector z with <z, z'> = s(G, G') exactly (up to float32 rounding).
+
+    Both terms are inner products: the node part holds every map at unit length divided by sqrt(n),
+    times sqrt(node_weight); the edge part the standardised ranks of the edges, times sqrt(lam).
+
+    Args:
+      graph: of n images with p map entries.
+      recipe: weights and tie rule; by default the graph's own.
+
+    Returns:
+      [n p + n (n - 1) / 2], without the part that has no weight.
+
+    Raises:
+      DeparaError: no recipe is known, or it weighs a part that the graph was made without.
+    """
+    recipe = recipe if recipe is not None else (graph.info.recipe if graph.info else None)
+    if recipe is None:
+        raise DeparaError("embed: give a recipe; the graph does not say which one made it")
+    check_parts(graph, recipe)
+    weights = (recipe.node_weight, recipe.lam)
+    return _embed(graph.nodes, graph.edges, weights, recipe.ties)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _embed(nodes: Array, edges: Array, weights: tuple[float, float], ties: str) -> Array:
+    parts = []
+    if weights[0] > 0:
+        scale = math.sqrt(weights[0] / nodes.shape[0])
+        parts.append(normalize_rows(nodes).reshape(-1) * scale)
+    if weights[1] > 0:
+        parts.append(edge_vectors(edges[None], ties=ties)[0] * math.sqrt(weights[1]))
+    return jnp.concatenate(parts)

@@ -1,0 +1,34 @@
+"""Networks: the model contract, the architectures and the packaged zoos.
+
+Importing this package costs what the contract costs; Flax is imported when a network is named.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from depara_jax.models.spec import InputSpec, Model, ModelSpec
+
+if TYPE_CHECKING:
+    from depara_jax.models.catalog import list_models, load_model
+    from depara_jax.models.registry import ARCHITECTURES, build_model
+
+__all__ = [
+    "ARCHITECTURES",
+    "InputSpec",
+    "Model",
+    "ModelSpec",
+    "build_model",
+    "list_models",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("list_models", "load_model"):
+        from depara_jax.models import catalog
+
+        return getattr(catalog, name)
+    if name in ("ARCHITECTURES", "build_model"):
+        from depara_jax.models import registry
+
+        return getattr(registry, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

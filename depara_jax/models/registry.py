@@ -1,0 +1,157 @@
+"""Architectures by name: what can be built from a weights file or from a seed."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.models import taskonomy, vgg
+from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.weights.readers import file_sha256, read_tensors
+
+__all__ = ["ARCHITECTURES", "Architecture", "build_model", "list_architectures"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network family and size, as functions over its frozen configuration.
+
+    Attributes:
+      name: e.g. "vgg19_bn".
+      config: number of classes (None: the family's own) -> frozen configuration.
+      make_spec: (configuration, input=, sha256=) -> `ModelSpec`.
+      random: (configuration, key) -> variables.
+      convert: (configuration, {source name: array}, source=) -> variables, strict on both sides.
+      count_classes: {source name: array} -> number of classes, None where it cannot be seen.
+      assemble: (configuration, variables=, spec=) -> `Model`.
+      read: path -> ({source name: array}, the file's sha256 or None).
+    """
+
+    name: str
+    config: Callable[[int | None], Any]
+    make_spec: Callable[..., ModelSpec]
+    random: Callable[[Any, jax.Array], Any]
+    convert: Callable[..., Any]
+    count_classes: Callable[[Mapping[str, Any]], int | None]
+    assemble: Callable[..., Model]
+    read: Callable[..., tuple[Mapping[str, Any], str | None]] = lambda path: (
+        read_tensors(path),
+        file_sha256(path),
+    )
+
+    def spec(self, *, num_classes: int | None = None, input: InputSpec | None = None) -> ModelSpec:
+        """The spec of a network without weights."""
+        return self.make_spec(self.config(num_classes), input=input)
+
+    def build(
+        self,
+        weights: str | os.PathLike[str] | None,
+        seed: int | None,
+        num_classes: int | None,
+        input: InputSpec | None = None,
+    ) -> Model:
+        """The network with the weights of a file, or else drawn from a seed."""
+        if weights is None:
+            config, sha256 = self.config(num_classes), None
+            variables = self.random(config, jax.random.key(seed or 0))
+        else:
+            tensors, sha256 = self.read(weights)
+            config = self.config(num_classes or self.count_classes(tensors))
+            variables = self.convert(config, tensors, source=f"weights file {weights}")
+        spec = self.make_spec(config, input=input, sha256=sha256)
+        return self.assemble(config, variables=variables, spec=spec)
+
+
+def _vgg(depth: int, batch_norm: bool) -> Architecture:
+    def config(num_classes: int | None) -> vgg.VGGConfig:
+        classes = 1000 if num_classes is None else num_classes
+        return vgg.VGGConfig(depth, batch_norm, classes)
+
+    return Architecture(
+        name=config(None).architecture,
+        config=config,
+        make_spec=vgg.vgg_spec,
+        random=vgg.random_variables,
+        convert=vgg.convert,
+        count_classes=vgg.count_classes,
+        assemble=vgg.vgg,
+    )
+
+
+def _taskonomy(task: taskonomy.Task) -> Architecture:
+    name = f"taskonomy/{task.name}"
+
+    def config(num_classes: int | None) -> taskonomy.TaskonomyConfig:
+        if num_classes is not None:
+            raise DeparaError(f"{name} is an encoder without classes; leave num_classes out")
+        return taskonomy.TaskonomyConfig(channels_in=task.channels_in)
+
+    return Architecture(
+        name=name,
+        config=config,
+        make_spec=functools.partial(taskonomy.taskonomy_spec, task=task),
+        random=taskonomy.init_variables,
+        convert=lambda config, tensors, *, source: taskonomy.variables_from_tensors(
+            tensors, config, source=source
+        ),
+        count_classes=lambda tensors: None,
+        assemble=lambda config, *, variables, spec: Model(
+            spec, taskonomy.forward(config), variables
+        ),
+        read=functools.partial(taskonomy.read_weights, task),
+    )
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "vgg11": _vgg(11, False),
+    "vgg11_bn": _vgg(11, True),
+    "vgg13": _vgg(13, False),
+    "vgg13_bn": _vgg(13, True),
+    "vgg16": _vgg(16, False),
+    "vgg16_bn": _vgg(16, True),
+    "vgg19": _vgg(19, False),
+    "vgg19_bn": _vgg(19, True),
+    **{f"taskonomy/{name}": _taskonomy(task) for name, task in taskonomy.TASKS.items()},
+}
+
+
+def list_architectures() -> tuple[str, ...]:
+    """Names that `build_model` knows."""
+    return tuple(ARCHITECTURES)
+
+
+def build_model(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    random_seed: int | None = None,
+    num_classes: int | None = None,
+    input: InputSpec | None = None,
+) -> Model:
+    """A network of a known architecture, with weights from a file or from a seed.
+
+    Args:
+      name: one of `list_architectures()`.
+      weights: a .safetensors, .npz, .pth or .pt file under the original framework's tensor names;
+        for Taskonomy's encoders also the prefix of a TensorFlow checkpoint.
+      random_seed: seed of random weights; give this or `weights`.
+      num_classes: outputs; by default as many as the file has, or the family's own.
+      input: preprocessing; the family's own by default.
+
+    Raises:
+      UnknownNameError: no such architecture.
+      DeparaError: neither or both of `weights` and `random_seed` are given, the file cannot be
+        read, or it does not fit the architecture.
+    """
+    if name not in ARCHITECTURES:
+        raise UnknownNameError("architecture", name, ARCHITECTURES)
+    if (weights is None) == (random_seed is None):
+        raise DeparaError(
+            f"architecture {name!r}: give a weights file or a random seed, "
+            f"got {'neither' if weights is None else 'both'}"
+        )
+    return ARCHITECTURES[name].build(weights, random_seed, num_classes, input)

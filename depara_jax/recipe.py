@@ -1,0 +1,260 @@
+"""The whole method as one frozen, hashable value: every choice that the papers leave open."""
+
+import dataclasses
+import math
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from depara_jax.errors import DeparaError, UnknownNameError
+
+__all__ = ["RECIPES", "Recipe", "recipe_named"]
+
+Attribution = Literal["saliency", "gradient_x_input", "epsilon_lrp", "integrated_gradients"]
+Target = Literal["l2", "l2sq", "sum", "mean"]
+ChannelReduction = Literal["none", "mean"]
+EdgeNormalization = Literal["none", "center", "zscore"]
+TieRule = Literal["average", "ordinal"]
+FeaturePointName = Literal["conv", "norm", "activation"]
+TargetSide = Literal["encoder", "logits"]
+Accumulation = Literal["off", "layers", "models"]
+
+_CHOICES = {
+    "attribution": get_args(Attribution),
+    "target": get_args(Target),
+    "channel_reduction": get_args(ChannelReduction),
+    "edge_normalization": get_args(EdgeNormalization),
+    "ties": get_args(TieRule),
+    "feature_point": get_args(FeaturePointName),
+    "target_side": get_args(TargetSide),
+    "accumulate": get_args(Accumulation),
+}
+DEFAULT_EPSILON = 1e-4  # DeepExplain's, which the NeurIPS 2019 paper used
+DEFAULT_STEPS = 50
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice of the method.
+
+    s(G, G') = node_weight * mean_k cos(v_k, v'_k) + lam * Spearman(e, e')   (DEPARA, section 3.3)
+
+    Attributes:
+      name: what results call this recipe.
+      attribution: "saliency" |ds/dx|; "gradient_x_input" x ds/dx; "epsilon_lrp" the same with every
+        nonlinearity's derivative replaced by f(z)/(z + epsilon sign z); "integrated_gradients" the
+        image times the mean gradient along the straight path from the zero image.
+      target: the scalar s of one image's features F: "l2" ||F||, "l2sq" ||F||^2, "sum", "mean".
+        "l2" and "l2sq" give maps with the same direction, "sum" and "mean" too, so the node term
+        cannot tell them apart (except under integrated gradients, which average over the path).
+      absolute: take the magnitude of the map before channels are reduced. Saliency already is one.
+      channel_reduction: "none" keeps height x width x channels as the vector, "mean" averages the
+        channels first.
+      grid: maps are resized to grid x grid (antialiased bilinear) before they become vectors; with
+        `None` they keep their size where all models share it, and go to the smallest of the models'
+        input sizes where they do not.
+      edge_normalization: of the features over the probe set, entry by entry, before the cosine:
+        "none", "center", "zscore" (entries constant over the probe set become 0).
+      ties: rank rule of Spearman's correlation.
+      node_weight: weight of the node term; 0 leaves the edges alone.
+      lam: lambda, the weight of the edge term; 0 leaves the nodes alone.
+      feature_point: layer selection only: which output of a unit it looks at: of the convolution
+        (or linear map), of the normalisation after it, or of the activation.
+      target_side: layer selection only: whether the target network is represented by its most
+        compact features or by its logits; `rank_models` and `compare_models` refuse "logits".
+      accumulate: a bug of the authors' layer selection, on demand: gradients with regard to the
+        images are never set back to zero, so that in a walk over several layers the gradient of
+        layer k is the sum of those of layers 1 to k ("layers"), to which "models" adds the total of
+        the networks walked before (in `rank_layers`, of all the target's layers). Scalars that
+        differ by a factor ("sum", "mean") are then no longer alike. "off" is the method.
+      relu_alias: another: a fully connected layer's map is of its output before the ReLU, its edges
+        are of the output after it, since an in-place ReLU overwrote the stored features (on a CPU).
+      epsilon: stabiliser of epsilon-LRP; `None` for the other attributions.
+      steps: midpoint steps of integrated gradients; `None` for the other attributions.
+
+    Raises:
+      DeparaError: a value that is not among the choices, or a combination that means nothing.
+    """
+
+    name: str = "custom"
+    attribution: Attribution | str = "gradient_x_input"
+    target: Target | str = "l2sq"
+    absolute: bool = False
+    channel_reduction: ChannelReduction | str = "none"
+    grid: int | None = None
+    edge_normalization: EdgeNormalization | str = "none"
+    ties: TieRule | str = "average"
+    node_weight: float = 1.0
+    lam: float = 1.0
+    feature_point: FeaturePointName | str = "activation"
+    target_side: TargetSide | str = "encoder"
+    accumulate: Accumulation | str = "off"
+    relu_alias: bool = False
+    epsilon: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self):
+        for field, choices in _CHOICES.items():
+            value = getattr(self, field)
+            if value not in choices:
+                raise UnknownNameError(f"recipe {field}", str(value), choices)
+        self._fill_method_defaults()
+        for field in ("node_weight", "lam"):
+            value = getattr(self, field)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+                raise DeparaError(f"recipe {field} must be a finite number >= 0, got {value!r}")
+            object.__setattr__(self, field, float(value))
+        if self.node_weight == 0 and self.lam == 0:
+            raise DeparaError(
+                "recipe: node_weight and lam are both 0, which leaves nothing to compare"
+            )
+        if self.absolute and self.attribution == "saliency":
+            raise DeparaError("recipe: saliency is a magnitude already; leave absolute=False")
+        if self.grid is not None and not _positive(self.grid, whole=True):
+            raise DeparaError(
+                f"recipe grid must be a whole number of pixels >= 1, got {self.grid!r}"
+            )
+        self._check_upstream_bugs()
+
+    def _check_upstream_bugs(self) -> None:
+        """Refuses switches for bugs of the authors' code where they would change nothing."""
+        if self.accumulate != "off" and self.attribution == "saliency":
+            raise DeparaError(
+                f"recipe: accumulate={self.accumulate!r} adds up signed gradients, of which "
+                "saliency keeps the magnitude only; it needs a map that multiplies by the input"
+            )
+        if self.accumulate != "off" and not self.uses_nodes:
+            raise DeparaError(
+                f"recipe: accumulate={self.accumulate!r} has no effect with node_weight=0; only "
+                "attribution maps are accumulated"
+            )
+        if self.relu_alias and self.feature_point == "activation":
+            raise DeparaError(
+                "recipe: relu_alias=True has no effect with feature_point='activation', whose "
+                "features are after the ReLU already; it belongs to 'conv'"
+            )
+        if self.relu_alias and not self.uses_edges:
+            raise DeparaError("recipe: relu_alias=True has no effect with lam=0; it alters edges")
+
+    def _fill_method_defaults(self) -> None:
+        """Gives `epsilon` and `steps` their defaults where they act, else refuses them."""
+        for field, method, default in (
+            ("epsilon", "epsilon_lrp", DEFAULT_EPSILON),
+            ("steps", "integrated_gradients", DEFAULT_STEPS),
+        ):
+            value = getattr(self, field)
+            if self.attribution == method:
+                if value is None:
+                    object.__setattr__(self, field, default)
+                elif not _positive(value, whole=field == "steps"):
+                    kind = "a whole number" if field == "steps" else "a finite number"
+                    raise DeparaError(f"recipe {field} must be {kind} > 0, got {value!r}")
+            elif value is not None:
+                raise DeparaError(
+                    f"recipe: {field}={value!r} has no effect with "
+                    f"attribution={self.attribution!r}; it belongs to {method!r}"
+                )
+
+    @property
+    def uses_nodes(self) -> bool:
+        """Whether attribution maps are needed at all."""
+        return self.node_weight > 0
+
+    @property
+    def uses_edges(self) -> bool:
+        """Whether the edge term counts."""
+        return self.lam > 0
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """A copy with some fields changed; its name says which, unless a name is given."""
+        if "attribution" in changes:
+            changes = {"epsilon": None, "steps": None, **changes}
+        new = dataclasses.replace(self, **changes)
+        shown = [f"{k}={v}" for k, v in changes.items() if getattr(self, k) != v and v is not None]
+        if "name" not in changes and shown:
+            new = dataclasses.replace(new, name=f"{self.name}+{','.join(shown)}")
+        return new
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, for result files."""
+        return dataclasses.asdict(self)
+
+    def map_part(self) -> "Recipe":
+        """The recipe with everything at its default that attribution maps do not depend on.
+
+        Compiled programs are cached by it, so that another lambda or name compiles nothing anew.
+        """
+        fixed = {"name": "maps", "edge_normalization": "none", "ties": "average", "lam": 1.0}
+        sides = {"feature_point": "activation", "target_side": "encoder", "node_weight": 1.0}
+        return dataclasses.replace(self, **fixed, **sides, relu_alias=False)
+
+    def graph_key(self) -> tuple:
+        """The fields that a graph depends on: two graphs are comparable if theirs are equal."""
+        return (
+            self.attribution, self.target, self.absolute, self.channel_reduction, self.grid,
+            self.edge_normalization, self.epsilon, self.steps, self.uses_nodes,
+            self.accumulate, self.relu_alias,
+        )  # fmt: skip
+
+
+def _positive(value: Any, *, whole: bool) -> bool:
+    """Whether a value is a finite (whole) number above 0; True is no number here."""
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+# facts: DEPARA eqs. 3 and 4; TAM section 3.3 and its code; the code of DEPARA's two halves.
+_PAPER = Recipe(name="paper", target="l2sq", lam=1.0)
+# TAM's maps, centred edges, ranks without averaged ties, lambda = .25 (the code's default for the
+# Taskonomy probe set).
+_DEPARA_TASK = Recipe(
+    name="depara-task", target="sum", channel_reduction="mean", edge_normalization="center",
+    ties="ordinal", lam=0.25,
+)  # fmt: skip
+# Mean of the convolution's output, magnitudes averaged over channels, raw edges, the target's
+# logits; lambda = 1, the paper's for a tenth of the target's data.
+_DEPARA_LAYER = Recipe(
+    name="depara-layer", target="mean", absolute=True, channel_reduction="mean", ties="ordinal",
+    lam=1.0, feature_point="conv", target_side="logits",
+)  # fmt: skip
+RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
+    {
+        # DEPARA as written: x * d||F||^2/dx, no channel mean, no centring; lambda is tuned there.
+        "paper": _PAPER,
+        # "Deep Model Transferability from Attribution Maps": nodes only, gradient of the summed
+        # encoder output, maps averaged over channels.
+        "tam": Recipe(name="tam", target="sum", channel_reduction="mean", lam=0.0),
+        # What DEPARA's released code computes between tasks and between layers, without its bugs
+        # (docs/fidelity.md), and with them: the node term divided by 1,000 once too often;
+        # gradients that are never set back to zero; on a CPU also features overwritten by a ReLU.
+        "depara-task": _DEPARA_TASK,
+        "depara-layer": _DEPARA_LAYER,
+        "depara-task-upstream": _DEPARA_TASK.replace(
+            name="depara-task-upstream", node_weight=0.001
+        ),
+        "depara-layer-upstream": _DEPARA_LAYER.replace(
+            name="depara-layer-upstream", accumulate="models"
+        ),
+        "depara-layer-upstream-cpu": _DEPARA_LAYER.replace(
+            name="depara-layer-upstream-cpu", accumulate="models", relu_alias=True
+        ),
+        # The paper's nodes with z-scored edges: DDS (ECCV 2020) measured .862 for z-scored against
+        # .740 for centred and .750 for raw cosines on Taskonomy's affinities.
+        "default": Recipe(name="default", target="l2sq", edge_normalization="zscore", lam=1.0),
+    }
+)  # fmt: skip
+
+
+def recipe_named(name: str, *, lam: float | None = None) -> Recipe:
+    """A preset by name, with another lambda if one is given.
+
+    Raises:
+      UnknownNameError: no such preset.
+
+    Example:
+      >>> recipe_named("paper", lam=0.25).name
+      'paper+lam=0.25'
+    """
+    if name not in RECIPES:
+        raise UnknownNameError("recipe", name, RECIPES)
+    recipe = RECIPES[name]
+    return recipe if lam is None else recipe.replace(lam=lam)

@@ -1,0 +1,147 @@
+"""The result of a selection: candidates with their scores, ties explicit."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from depara_jax.errors import DegenerateError, DeparaError
+from depara_jax.recipe import Recipe
+
+__all__ = ["Ranking"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranking:
+    """Candidates to transfer from, with what each scored.
+
+    The arrays are in the order in which the candidates were given; `order`, `ranks` and `rows` put
+    them best first.
+
+    Attributes:
+      kind: "model" or "layer".
+      target: the target network and its layer, "name:layer".
+      names: m candidates.
+      score: [m] node_weight * node + lam * edge.
+      node: [m] mean cosine of the attribution maps; None if the recipe leaves nodes out.
+      edge: [m] Spearman correlation of the edges; None if the recipe leaves edges out.
+      recipe: how the graphs were made and weighed, with the grid that was used.
+      probe: fingerprint of the probe set.
+      n_images: its size.
+      zero_maps: [m] how many of the candidate's attribution maps are zero; each counts as cosine 0.
+      target_zero_maps: the same for the target.
+      node_cosines: [m, n] the cosines that `node` is the mean of, for bootstrap over images.
+    """
+
+    kind: Literal["model", "layer"]
+    target: str
+    names: tuple[str, ...]
+    score: Float[np.ndarray, " m"]
+    node: Float[np.ndarray, " m"] | None
+    edge: Float[np.ndarray, " m"] | None
+    recipe: Recipe
+    probe: str
+    n_images: int
+    zero_maps: tuple[int, ...] = ()
+    target_zero_maps: int = 0
+    node_cosines: Float[np.ndarray, "m n"] | None = None
+
+    def __post_init__(self):
+        if not self.names:
+            raise DeparaError(f"ranking of {self.kind}s: there are no candidates")
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise DeparaError(f"ranking of {self.kind}s: {', '.join(twice)} named more than once")
+        bad = [n for n, s in zip(self.names, self.score, strict=True) if not np.isfinite(s)]
+        if bad:
+            raise DegenerateError(f"ranking of {self.kind}s: no finite score for {', '.join(bad)}")
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Positions of the candidates, best first; equal scores stay in the order given."""
+        return tuple(int(i) for i in np.argsort(-self.score, kind="stable"))
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Rank of each candidate, 1 the best; equal scores share the better rank (1, 2, 2, 4)."""
+        return tuple(int((self.score > s).sum()) + 1 for s in self.score)
+
+    @property
+    def best(self) -> str:
+        """The first candidate of the ranking."""
+        return self.names[self.order[0]]
+
+    @property
+    def ties(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of candidates with exactly equal scores, best first."""
+        groups: dict[int, list[str]] = {}
+        for i in self.order:
+            groups.setdefault(self.ranks[i], []).append(self.names[i])
+        return tuple(tuple(g) for g in groups.values() if len(g) > 1)
+
+    @property
+    def with_zero_maps(self) -> dict[str, int]:
+        """Networks or layers with zero attribution maps, the target first, and how many."""
+        counts = dict(zip(self.names, self.zero_maps, strict=True)) if self.zero_maps else {}
+        return {n: z for n, z in {self.target: self.target_zero_maps, **counts}.items() if z}
+
+    def with_lam(self, lam: float) -> "Ranking":
+        """The same graphs under another lambda; nothing is computed again.
+
+        Raises:
+          DeparaError: a term that is needed was not computed.
+        """
+        # Without edges there is nothing that an alias could change.
+        recipe = self.recipe.replace(lam=lam, relu_alias=self.recipe.relu_alias and lam > 0)
+        terms = [(recipe.node_weight, self.node), (recipe.lam, self.edge)]
+        used = [(weight, values) for weight, values in terms if weight > 0]
+        if any(values is None for _, values in used):
+            raise DeparaError(
+                f"with_lam({lam}): this ranking was made with recipe {self.recipe.name!r}, which "
+                "leaves one of the terms out; rank again with both weights above 0"
+            )
+        score = np.sum([weight * values for weight, values in used if values is not None], axis=0)
+        return dataclasses.replace(self, score=score, recipe=recipe)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a candidate, best first: rank, model or layer, score, node, edge."""
+        return [
+            {
+                "rank": self.ranks[i],
+                self.kind: self.names[i],
+                "score": float(self.score[i]),
+                "node": None if self.node is None else float(self.node[i]),
+                "edge": None if self.edge is None else float(self.edge[i]),
+            }
+            for i in self.order
+        ]
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Plain values, for result files."""
+        return {
+            "target": self.target,
+            "recipe": self.recipe.to_dict(),
+            "probe": self.probe,
+            "images": self.n_images,
+            "ranking": self.rows(),
+            "best": self.best,
+            "ties": [list(group) for group in self.ties],
+            "zero_maps": self.with_zero_maps,
+        }
+
+    def __str__(self) -> str:
+        width = max(len(n) for n in self.names)
+        lines = [f"{self.kind}s for {self.target} ({self.recipe.name}, {self.n_images} images)"]
+        for row in self.rows():
+            parts = "  ".join(
+                f"{key} {row[key]:+.4f}"
+                for key in ("score", "node", "edge")
+                if row[key] is not None
+            )
+            lines.append(f"{row['rank']:3d}  {row[self.kind]:<{width}}  {parts}")
+        if self.with_zero_maps:
+            listed = ", ".join(f"{name} {count}" for name, count in self.with_zero_maps.items())
+            lines.append(f"zero attribution maps (counted as cosine 0): {listed}")
+        return "\n".join(lines)

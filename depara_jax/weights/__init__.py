@@ -1,0 +1,1 @@
+"""Reading weight files and mapping them strictly onto a network's variables."""

@@ -1,0 +1,1 @@
+"""Timing scripts: one JSON line each."""

@@ -1,0 +1,1 @@
+"""Straightforward versions of published procedures, to measure against."""

@@ -1,0 +1,1 @@
+"""What each difference between the papers and the authors' code changes."""

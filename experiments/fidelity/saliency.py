@@ -1,0 +1,86 @@
+"""Saliency as TAM's paper has it, the mean of every unit's |gradient|, against its code's."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from depara_jax.data import Probe
+from depara_jax.models import Model
+from depara_jax.recipe import RECIPES
+from depara_jax.selection import attribution_graphs
+from depara_jax.stats import normalize_rows
+from experiments.fidelity.agreement import agreement, off_diagonal
+
+__all__ = ["measure", "saliency_of_units"]
+
+CODE = RECIPES["tam"].replace(attribution="saliency")
+_UNITS = 256  # gradients at a time
+
+
+def measure(
+    models: Sequence[Model], probe: Probe, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Both maps of every network: their cosine, and how the rankings by nodes alone agree.
+
+    Args:
+      models: every one is a target, the others are its candidates.
+      probe: few images, a gradient for each unit of the encoder's output.
+      progress: told what comes next.
+    """
+    progress("saliency of single units")
+    code, paper = [], []
+    for model in models:
+        (graph,) = attribution_graphs(model, probe, CODE).values()
+        code.append(normalize_rows(graph.nodes))
+        images = jnp.asarray(probe.array(model.spec.input))
+        maps = saliency_of_units(model.forward, model.variables, images, model.spec.encoder)
+        paper.append(normalize_rows(maps.mean(axis=-1).reshape(len(probe), -1)))
+    cosines = [float((a * b).sum(axis=1).mean()) for a, b in zip(code, paper, strict=True)]
+    nodes = [_mean_cosines(np.stack(vectors)) for vectors in (code, paper)]
+    return {
+        "images": len(probe),
+        "cosine of the two maps": {
+            "mean": round(float(np.mean(cosines)), 3),
+            "min": round(float(np.min(cosines)), 3),
+        },
+        "node": agreement(nodes[0], nodes[1], off_diagonal(len(models))),
+    }
+
+
+def saliency_of_units(
+    forward: Any, variables: Any, images: Float[jax.Array, "n h w c"], layer: str
+) -> Float[jax.Array, "n h w c"]:
+    """mean_k |d r_k / d x| over the units r_k of a layer (TAM, section 3.3), image by image."""
+    count = jax.eval_shape(forward, variables, images)[layer].size // len(images)
+    maps = []
+    for image in images:
+        # A loop in Python: XLA runs convolutions inside its own loops on one core.
+        parts = [
+            _magnitudes(forward, layer, variables, image, np.arange(i, i + _UNITS))
+            for i in range(0, count, _UNITS)
+        ]
+        maps.append(sum(parts) / count)
+    return jnp.stack(maps)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _magnitudes(
+    forward: Any, layer: str, variables: Any, image: jax.Array, units: np.ndarray
+) -> jax.Array:
+    """Sum over some units of |d r_k / d x|; positions past the last unit add nothing."""
+    values, pullback = jax.vjp(
+        lambda image: forward(variables, image[None])[layer].reshape(-1), image
+    )
+    chosen = jax.nn.one_hot(units, values.size, dtype=values.dtype)
+    (gradients,) = jax.vmap(pullback)(chosen)
+    return jnp.abs(gradients).sum(axis=0)
+
+
+def _mean_cosines(units: np.ndarray) -> np.ndarray:
+    """[m, m] of unit vectors [m, n, p]."""
+    return np.einsum("anp,bnp->ab", units, units).astype(np.float64) / units.shape[1]

@@ -1,0 +1,168 @@
+"""The task half: rankings of the packaged zoo under `depara-task` with one choice changed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from depara_jax.data import Probe
+from depara_jax.graph import edge_similarity, edges_of
+from depara_jax.models import Model
+from depara_jax.recipe import RECIPES, Recipe
+from depara_jax.selection import attribution_graphs, compare_models
+from experiments.fidelity.agreement import agreement, off_diagonal
+
+__all__ = ["measure"]
+
+BASE = RECIPES["depara-task"]
+# One choice of `depara-task` changed at a time; presets as they are.
+CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("target l2sq for sum", {"target": "l2sq"}),
+    ("channels kept", {"channel_reduction": "none"}),
+    ("magnitudes before the channel mean", {"absolute": True}),
+    ("saliency for gradient x input", {"attribution": "saliency"}),
+    ("epsilon-LRP for gradient x input", {"attribution": "epsilon_lrp"}),
+    ("raw edges for centred", {"edge_normalization": "none"}),
+    ("z-scored edges for centred", {"edge_normalization": "zscore"}),
+    ("averaged ties for ordinal", {"ties": "average"}),
+    ("lambda .03 for .25", {"lam": 0.03}),
+    ("lambda .27 for .25", {"lam": 0.27}),
+    ("lambda 1 for .25", {"lam": 1.0}),
+)
+PRESETS = ("depara-task-upstream", "tam", "paper", "default")
+
+
+class Terms(NamedTuple):
+    """Both terms for all pairs of m models, [m, m]; None where the recipe leaves one out."""
+
+    node: np.ndarray | None
+    edge: np.ndarray | None
+
+    def score(self, recipe: Recipe) -> np.ndarray:
+        """The recipe's weighted sum."""
+        parts = [(recipe.node_weight, self.node), (recipe.lam, self.edge)]
+        return np.sum([w * term for w, term in parts if w > 0 and term is not None], axis=0)
+
+
+def measure(
+    models: Sequence[Model], probe: Probe, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Agreement with `depara-task` of each change, over all targets.
+
+    Args:
+      models: every one is a target, the others are its candidates.
+      probe: at least twelve images.
+      progress: told what comes next.
+    """
+    walk = _Walks(models, probe, progress)
+    base, others = walk.terms(BASE), off_diagonal(len(models))
+    rows = {}
+    recipes = [(label, BASE.replace(**changes)) for label, changes in CHANGES]
+    for label, recipe in [*recipes, *((name, RECIPES[name]) for name in PRESETS)]:
+        terms = walk.terms(recipe)
+        rows[label] = {"score": agreement(base.score(BASE), terms.score(recipe), others)}
+        for part in ("node", "edge"):
+            before, after = getattr(base, part), getattr(terms, part)
+            if before is not None and after is not None and not np.array_equal(before, after):
+                rows[label][part] = agreement(before, after, others)
+    assert base.node is not None
+    assert base.edge is not None
+    return {
+        "models": len(models),
+        "images": len(probe),
+        "against depara-task": rows,
+        "edges alone": {"score": agreement(base.score(BASE), base.edge, others)},
+        "kamal edges against paper": _kamal(models, probe, walk, progress),
+        "RSA on centred features against RSA": _rsa(models, probe, progress),
+        "other half of the images": _halves(models, probe, progress),
+        "smallest mean cosine of two models": round(float(base.node[others].min()), 4),
+        "spread over pairs": {
+            "node": round(float(base.node[others].std()), 4),
+            "edge": round(float(base.edge[others].std()), 4),
+        },
+    }
+
+
+class _Walks:
+    """Terms by recipe; what a term does not depend on does not compute it again."""
+
+    def __init__(self, models: Sequence[Model], probe: Probe, progress: Callable[[str], None]):
+        self.models, self.probe, self.progress = models, probe, progress
+        self.nodes: dict[Recipe, np.ndarray] = {}
+        self.edges: dict[tuple[str, str], np.ndarray] = {}
+
+    def terms(self, recipe: Recipe) -> Terms:
+        node = self._node(recipe) if recipe.uses_nodes else None
+        return Terms(node, self._edge(recipe) if recipe.uses_edges else None)
+
+    def _node(self, recipe: Recipe) -> np.ndarray:
+        key = recipe.map_part()
+        if key not in self.nodes:
+            self.progress(f"maps: {recipe.name}")
+            alone = recipe.replace(lam=0.0, node_weight=1.0)
+            result = compare_models(self.models, self.probe, alone).similarity
+            self.nodes[key] = np.asarray(result.node, np.float64)
+        return self.nodes[key]
+
+    def _edge(self, recipe: Recipe) -> np.ndarray:
+        key = (str(recipe.edge_normalization), str(recipe.ties))
+        if key not in self.edges:
+            self.progress(f"edges: {' '.join(key)}")
+            alone = Recipe(edge_normalization=key[0], ties=key[1], node_weight=0.0)
+            result = compare_models(self.models, self.probe, alone).similarity
+            self.edges[key] = np.asarray(result.edge, np.float64)
+        return self.edges[key]
+
+
+def _kamal(
+    models: Sequence[Model], probe: Probe, walk: _Walks, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """KamalEngine's edges, cosines of MAPS, against the paper's, with and without its diagonal."""
+    recipe, others = RECIPES["paper"], off_diagonal(len(models))
+    paper = walk.terms(recipe)
+    progress("edges of maps (KamalEngine)")
+    edges = []
+    for model in models:
+        alone = Recipe(target="l2", lam=0.0)
+        (graph,) = attribution_graphs(model, probe, alone).values()
+        edges.append(edges_of(jnp.asarray(graph.nodes)))
+    rows = {}
+    for label, ones in (("upper triangle", 0), ("with the diagonal", len(probe))):
+        padded = [jnp.concatenate([e, jnp.ones(ones)]) for e in edges]
+        term = np.array([[float(edge_similarity(a, b)) for b in padded] for a in padded])
+        wrong = Terms(paper.node, term)
+        rows[label] = {
+            "score": agreement(paper.score(recipe), wrong.score(recipe), others),
+            "edge": agreement(np.asarray(paper.edge), term, others),
+        }
+    return rows
+
+
+def _rsa(models: Sequence[Model], probe: Probe, progress: Callable[[str], None]) -> dict[str, Any]:
+    """The authors' RSA baseline centres features over the images first; RSA does not."""
+    progress("RSA")
+    terms = []
+    for center in (False, True):
+        edges = []
+        for model in models:
+            out = model.forward(model.variables, jnp.asarray(probe.array(model.spec.input)))
+            features = jnp.reshape(out[model.spec.encoder], (len(probe), -1))
+            features = features - features.mean(axis=0) if center else features
+            # The cosine of rows less their mean is Pearson's correlation.
+            edges.append(edges_of(features - features.mean(axis=1, keepdims=True)))
+        terms.append(np.array([[float(edge_similarity(a, b)) for b in edges] for a in edges]))
+    return {"edge": agreement(terms[0], terms[1], off_diagonal(len(models)))}
+
+
+def _halves(
+    models: Sequence[Model], probe: Probe, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """A yardstick: the same recipe on the first and on the second half of the images."""
+    progress("halves of the probe set")
+    count = len(probe) // 2
+    first, second = (
+        np.asarray(compare_models(models, probe.subset(rows), BASE).similarity.score, np.float64)
+        for rows in (range(count), range(count, 2 * count))
+    )
+    return {"score": agreement(first, second, off_diagonal(len(models)))}

@@ -1,0 +1,1 @@
+"""Many small tasks on the packaged photographs: training of the zoo `mini`."""

@@ -1,0 +1,133 @@
+"""What a run of the Taskonomy experiment is made of, and what the papers printed for it."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.models.taskonomy import TaskonomyConfig
+from depara_jax.recipe import RECIPES, Recipe, recipe_named
+from depara_jax.selection.upstream import refuse_between_models
+
+__all__ = ["ESTIMATORS", "PROBE_SETS", "ExperimentConfig", "ProbeSet"]
+
+# method -> (row of `depara_jax.estimators.ESTIMATORS`, whether features are centred first as in the
+# authors' code, whose RSA baseline is that of the centred ones)
+ESTIMATORS: Mapping[str, tuple[str, bool]] = MappingProxyType(
+    {
+        "rsa": ("rsa", False),
+        "rsa-centred": ("rsa", True),
+        "svcca": ("svcca", False),
+        "dds": ("dds_cosine", False),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeSet:
+    """One of the papers' probe sets.
+
+    Attributes:
+      lam: the lambda that the authors' code uses on it (prcurve/plot.py).
+      table1: method -> (P@1, P@5) of DEPARA's Table 1, means over 17 targets.
+    """
+
+    lam: float
+    table1: Mapping[str, tuple[float, float]]
+
+
+def _row(depara: tuple, v: tuple, e: tuple, rsa: tuple) -> Mapping[str, tuple[float, float]]:
+    return MappingProxyType({"DEPARA": depara, "DEPARA-V": v, "DEPARA-E": e, "RSA": rsa})
+
+
+PROBE_SETS: Mapping[str, ProbeSet] = MappingProxyType(
+    {
+        "taskonomy": ProbeSet(0.25, _row((0.88, 0.75), (0.71, 0.68), (0.82, 0.75), (0.82, 0.73))),
+        "indoor": ProbeSet(0.27, _row((1.00, 0.81), (0.82, 0.72), (1.00, 0.78), (1.00, 0.79))),
+        "coco": ProbeSet(0.03, _row((0.82, 0.80), (0.82, 0.78), (0.76, 0.65), (0.82, 0.69))),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """A run; hashable.
+
+    Attributes:
+      recipes: presets of `depara_jax.recipe`. Their maps are averaged over channels, whatever they
+        say, because colorization sees one channel and the others three.
+      estimators: keys of `ESTIMATORS`.
+      lam: lambda of the recipes that weigh both terms; `None` leaves the presets'.
+      size: pixels of the images' sides; the networks were trained at 256.
+      network: shape of the encoders (their `channels_in` follows from the task).
+      chunk: probe images a cell, the unit of work that is stored and never computed twice.
+      batch: images a compiled step.
+    """
+
+    recipes: tuple[str, ...] = ("depara-task", "paper", "tam", "default")
+    estimators: tuple[str, ...] = tuple(ESTIMATORS)
+    lam: float | None = None
+    size: int = 256
+    network: TaskonomyConfig = TaskonomyConfig()
+    chunk: int = 20
+    batch: int = 4
+
+    def __post_init__(self):
+        for kind, names, known in (
+            ("recipe", self.recipes, RECIPES),
+            ("estimator of this experiment", self.estimators, ESTIMATORS),
+        ):
+            for name in names:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+        for name in self.recipes:
+            if name in RECIPES:
+                refuse_between_models(RECIPES[name])
+        if not self.recipes or min(self.size, self.chunk, self.batch) < 1:
+            raise DeparaError(
+                "ExperimentConfig: needs a recipe, and size, chunk and batch of at least 1, got "
+                f"{self}"
+            )
+
+    def recipe(self, name: str) -> Recipe:
+        """A preset as this run uses it."""
+        recipe = recipe_named(name).replace(channel_reduction="mean", name=name)
+        if self.lam is not None and recipe.uses_nodes and recipe.uses_edges:
+            recipe = recipe.replace(lam=self.lam, name=name)
+        return recipe
+
+    def node_recipes(self) -> dict[str, Recipe]:
+        """The distinct ways to make maps, each under the name of the first recipe that needs it."""
+        found: dict[tuple, str] = {}
+        for name in self.recipes:
+            recipe = self.recipe(name)
+            if recipe.uses_nodes:
+                found.setdefault(map_settings(recipe), name)
+        return {name: self.recipe(name) for name in found.values()}
+
+    def node_key(self, name: str) -> str:
+        """Which of `node_recipes` makes the maps of a recipe."""
+        wanted = map_settings(self.recipe(name))
+        return next(k for k, r in self.node_recipes().items() if map_settings(r) == wanted)
+
+    def digest(self, **also: Any) -> str:
+        """Of all that a cell depends on, which weights of terms and estimators are not part of."""
+        parts = {
+            "maps": {k: list(map_settings(r)) for k, r in self.node_recipes().items()},
+            "size": self.size,
+            "network": dataclasses.asdict(self.network),
+            "chunk": self.chunk,
+            **also,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def map_settings(recipe: Recipe) -> tuple:
+    """The fields that maps and their vectors depend on."""
+    return (
+        recipe.attribution, recipe.target, recipe.absolute, recipe.channel_reduction, recipe.grid,
+        recipe.epsilon, recipe.steps,
+    )  # fmt: skip

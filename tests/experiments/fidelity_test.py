@@ -1,0 +1,130 @@
+"""The fidelity measurements on tiny networks: they measure what they say."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from depara_jax.data import Probe
+from depara_jax.models import Model
+from depara_jax.models.vgg import VGGConfig
+from depara_jax.recipe import RECIPES
+from depara_jax.selection import rank_layers, rank_models
+from experiments.fidelity import layer_half, main, random_vgg, saliency, task_half
+from experiments.fidelity.agreement import agreement, off_diagonal
+from tests import networks
+
+STAGES = ("stem", "body", "answer")
+
+
+def quiet(text):
+    del text
+
+
+@pytest.fixture(scope="module")
+def probe():
+    draws = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
+    return Probe.from_arrays(
+        np.stack([np.asarray(Image.fromarray(d).resize((40, 40))) for d in draws])
+    )
+
+
+@pytest.fixture(scope="module")
+def models():
+    plain = [networks.model(seed) for seed in range(4)]
+    points = (("conv", STAGES), ("activation", STAGES))
+    return [
+        Model(dataclasses.replace(m.spec, points=points), m.forward, m.variables) for m in plain
+    ]
+
+
+def test_agreement_counts_other_winners_and_averages_correlations():
+    first = np.array([[9.0, 1.0, 2.0, 3.0], [1.0, 9.0, 2.0, 3.0]])
+    second = np.array([[9.0, 3.0, 2.0, 1.0], [1.0, 9.0, 2.0, 3.0]])
+    keep = ~np.array([[True, False, False, False], [False, True, False, False]])
+    assert agreement(first, second, keep) == {
+        "spearman_mean": 0.0, "spearman_min": -1.0, "best_changed": 1, "queries": 2,
+    }  # fmt: skip
+    assert agreement(first, second)["best_changed"] == 0
+    assert off_diagonal(2).tolist() == [[False, True], [True, False]]
+
+
+def test_task_half_compares_rankings_by_each_recipe(models, probe):
+    result = task_half.measure(models, probe, quiet)
+    changed = RECIPES["depara-task"].replace(absolute=True)
+    scores = []
+    for recipe in (RECIPES["depara-task"], changed):
+        table = np.zeros((4, 4))
+        for i, target in enumerate(models):
+            others = [m for j, m in enumerate(models) if j != i]
+            table[i, np.arange(4) != i] = rank_models(target, others, probe, recipe).score
+        scores.append(table)
+    row = result["against depara-task"]["magnitudes before the channel mean"]
+    assert row["score"] == agreement(scores[0], scores[1], off_diagonal(4))
+    assert "edge" not in row
+    # A node term a thousand times too small leaves the order of the edges.
+    weak = result["against depara-task"]["depara-task-upstream"]["score"]
+    assert weak == result["edges alone"]["score"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"accumulate": "models"}, {"edge_normalization": "zscore"}]
+)
+def test_layer_half_scores_layers_as_the_library_does(models, probe, changes):
+    recipe = layer_half.BASE.replace(**changes)
+    evidence = layer_half.Evidence(models, probe, quiet)
+    rankings = evidence.rankings(recipe)
+    expected = rank_layers(models[0], models[2], probe, recipe)
+    # Pairs go target by target, so (0, 2) is the second. The encoder layer is the network's last.
+    np.testing.assert_allclose(rankings["node"][1], expected.node, atol=2e-6)  # float32
+    np.testing.assert_allclose(rankings["edge"][1], expected.edge, atol=2e-6)  # float32
+
+
+def test_layer_half_reports_only_the_terms_that_a_change_touches(models, probe):
+    result = layer_half.measure(models, probe, quiet)
+    rows = result["against depara-layer"]
+    assert result["pairs"] == 12
+    assert set(rows["accumulated over layers"]) == {"score", "node"}
+    assert set(rows["centred edges for raw"]) == {"score", "edge"}
+    clean = result["cosine of accumulated and clean maps"]["over layers"]
+    assert clean["signed"][0] == clean["vectors"][0] == 1.0
+    assert clean["signed"][1] < 0.99
+
+
+def test_saliency_of_units_is_the_mean_over_single_gradients(models, probe):
+    model, images = models[0], jnp.asarray(probe.array(models[0].spec.input)[:2])
+    found = saliency.saliency_of_units(model.forward, model.variables, images, "answer")
+    jacobian = jax.vmap(jax.jacrev(lambda x: model.forward(model.variables, x[None])["answer"][0]))(
+        images
+    )
+    # float32 sums of six gradients.
+    np.testing.assert_allclose(found, jnp.abs(jacobian).mean(axis=1), rtol=1e-5, atol=1e-7)
+    cosines = saliency.measure(models, probe, quiet)["cosine of the two maps"]
+    assert 0.1 < cosines["min"] <= cosines["mean"] < 0.999
+
+
+def test_random_vgg_says_that_the_first_gradient_is_one_for_all_images(probe):
+    config = VGGConfig(depth=11, batch_norm=True, num_classes=3, width=1 / 16)
+    result = random_vgg.measure(probe, size=32, map_images=3, progress=quiet, config=config)
+    key = "first layer's gradient, largest difference between images / largest entry"
+    assert result[key] < 1e-4  # float32 gradients, divided by pixels of at least .1
+    cosines = result["cosine of accumulated and clean maps"]
+    assert cosines["first network"]["signed"][0] == 1.0
+    assert cosines["second network"]["signed"][0] < 0.9
+
+
+def test_command_writes_one_json_line(tmp_path, monkeypatch, models, probe):
+    monkeypatch.setattr(main, "list_models", lambda zoo: [m.spec for m in models])
+    by_name = {m.name: m for m in models}
+    monkeypatch.setattr(main, "load_model", by_name.__getitem__)
+    monkeypatch.setattr(main, "_photographs", lambda count: probe.subset(range(count)))
+    path = tmp_path / "fidelity.json"
+    command = ["--images", "12", "--layer-images", "12", "--vgg-size", "0", "--json", str(path)]
+    assert main.main(command) == 0
+    result = json.loads(path.read_text())
+    assert set(result["seconds"]) == {"task", "saliency", "layer"}
+    assert main.main(["--images", "11"]) == 2

@@ -1,0 +1,79 @@
+"""VGG in PyTorch, slow and obvious, under torchvision's module names.
+
+A second formulation of the text: the modules are listed by their index, and every one's output is
+kept by name. Values come back with channels last, as the library has them.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def build(config, state):
+    """The network [features, avgpool, classifier] in inference mode, weights from `state`."""
+    network = nn.ModuleDict(
+        {
+            "features": nn.Sequential(*_feature_modules(config)),
+            "avgpool": nn.AdaptiveAvgPool2d((7, 7)),
+            "classifier": nn.Sequential(
+                nn.Linear(config.stage_widths[-1] * 49, config.hidden),
+                nn.ReLU(),
+                nn.Dropout(),
+                nn.Linear(config.hidden, config.hidden),
+                nn.ReLU(),
+                nn.Dropout(),
+                nn.Linear(config.hidden, config.num_classes),
+            ),
+        }
+    )
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+    return network.eval().requires_grad_(False)
+
+
+def _feature_modules(config):
+    n_in = 3
+    for kind, width in config.feature_modules:
+        if kind == "conv":
+            yield nn.Conv2d(n_in, width, 3, padding=1)
+            n_in = width
+        elif kind == "norm":
+            yield nn.BatchNorm2d(width)
+        else:
+            yield nn.ReLU() if kind == "activation" else nn.MaxPool2d(2, 2)
+
+
+def named_modules(network):
+    """(torchvision's name, module) in the order of the forward pass, without dropout."""
+    for stage in ("features", "classifier"):
+        for i, module in enumerate(network[stage]):
+            if not isinstance(module, nn.Dropout):
+                yield f"{stage}.{i}", module
+        if stage == "features":
+            yield "avgpool", network["avgpool"]
+
+
+def outputs(network, x):
+    """{name: output} of every module for x [n, c, h, w]."""
+    out = {}
+    for name, module in named_modules(network):
+        x = out[name] = module(x.flatten(1) if name == "classifier.0" else x)
+    return out
+
+
+def to_torch(images):
+    """[n, h, w, c] -> [n, c, h, w]."""
+    return torch.as_tensor(np.ascontiguousarray(np.moveaxis(np.asarray(images), -1, 1)))
+
+
+def to_numpy(value):
+    """[n, c, h, w] -> [n, h, w, c]; vectors stay."""
+    array = value.detach().numpy()
+    return np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+
+
+# Scalars of one image's features [n, ...] -> [n].
+TARGETS = {
+    "sum": lambda f: f.flatten(1).sum(1),
+    "mean": lambda f: f.flatten(1).mean(1),
+    "l2": lambda f: f.flatten(1).norm(dim=1),
+}
