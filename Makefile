@@ -41,7 +41,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 types: $(INSTALLED)
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 doctest: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules --ignore=depara_jax/zoo depara_jax
