@@ -18,7 +18,13 @@ import jax.numpy as jnp
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.estimators import validate
-from depara_jax.estimators.adversarial import adversarial_alpha1, adversarial_alpha2, fgsm, pgd
+from depara_jax.estimators.adversarial import (
+    adversarial_alpha1,
+    adversarial_alpha2,
+    adversarial_tau1,
+    fgsm,
+    pgd,
+)
 from depara_jax.estimators.evidence import (
     evidence,
     log_evidence,
@@ -57,7 +63,8 @@ __all__ += [
     "log_evidence",
 ]
 __all__ += ["pgd", "spectrum"]
-__all__ += ["adversarial_alpha1", "adversarial_alpha2", "cka_linear", "cka_linear_debiased"]
+__all__ += ["adversarial_alpha1", "adversarial_alpha2", "adversarial_tau1"]
+__all__ += ["cka_linear", "cka_linear_debiased"]
 __all__ += ["cka_rbf", "cka_rbf_debiased", "dds_cosine", "dds_laplacian", "energy"]
 __all__ += [
     "gbc_diagonal",
@@ -140,6 +147,7 @@ _ROWS = (
               "Adam et al., arXiv 1904.07980"),
     Estimator("adversarial_alpha1", adversarial_alpha1, _MODELS, True, _LIANG, invariant=()),
     Estimator("adversarial_alpha2", adversarial_alpha2, _MODELS, True, _LIANG, invariant=()),
+    Estimator("adversarial_tau1", adversarial_tau1, _MODELS, True, _LIANG, invariant=()),
 )
 # fmt: on
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({row.name: row for row in _ROWS})

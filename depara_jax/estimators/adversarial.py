@@ -1,23 +1,26 @@
 """Adversarial transferability as a sign of knowledge transferability: no labels, any two networks.
 
-With d_f(x) the attack on f at x, the small perturbation that moves f's output the most, two scores
-tell whether the source S and the target T respond alike:
+With d_f(x) the attack on f at x, the small perturbation that moves f's output the most, three
+scores tell whether the source S and the target T respond alike:
 
     alpha1 = mean_x cos^2(d_S(x), d_T(x))                  do the same perturbations hurt both?
-    alpha2 = || mean_x unit(D_S(x)) unit(D_T(x))' ||_F     do the outputs move alike under them?
-    D_f(x) = f(x + d_S(x)) - f(x)
+    tau1   = mean_x ||D_T,S(x)|| / ||D_T,T(x)||            how much of T's own attack does S's do?
+    alpha2 = || mean_x unit(D_S,S(x)) unit(D_T,S(x))' ||_F do the outputs move alike under S's?
+    D_f,g(x) = f(x + d_g(x)) - f(x)
 
 alpha1 is squared, because a sign is undone by the last linear layer. alpha2 is 1 when each
 network's output moves along one line for all x, and near 0 when the two directions vary
 independently.
 
 Basis: Liang, Zhang, Wang, Yang, Koyejo, Li, "Does Adversarial Transferability Indicate Knowledge
-Transferability?", arXiv 2006.14512 (its later version, "Uncovering the Connections ...", ICML 2021,
-keeps alpha2 as tau2 and replaces alpha1 by a ratio of norms). The attack follows the authors' code
-(kyleliang919/Uncovering-the-Connections..., exp1/attack.py: random start in the ball, signed steps
-of radius/steps, the loss being the deviation of the features from the clean ones). The definitions
-of alpha1 and alpha2 are written down from knowledge of the paper: its text was not at hand to check
-them against.
+Transferability?", arXiv 2006.14512, which became "Uncovering the Connections Between Adversarial
+Transferability and Knowledge Transferability", ICML 2021. The definitions are those of the authors'
+code (kyleliang919/Uncovering-the-Connections-..., synthetic-exp/transferability.py), which states
+them for small attacks, where d_f is the first right singular vector of f's Jacobian: its
+`compute_tau1` is alpha1, the score of the first version; its `compute_alpha` and `compute_gamma`,
+the two scores of the last one, are tau1 and alpha2. The attack follows exp1/attack.py there: random
+start in the ball, signed steps of radius/steps, the loss being the deviation of the features from
+the clean ones.
 """
 
 from collections.abc import Callable
@@ -34,7 +37,14 @@ from depara_jax.estimators import validate
 from depara_jax.estimators.gradients import as_images
 from depara_jax.estimators.spectrum import matmul
 
-__all__ = ["adversarial_alpha1", "adversarial_alpha2", "fgsm", "output_deviation", "pgd"]
+__all__ = [
+    "adversarial_alpha1",
+    "adversarial_alpha2",
+    "adversarial_tau1",
+    "fgsm",
+    "output_deviation",
+    "pgd",
+]
 
 ModelFunction = Callable[[Any], Any]
 Norm = Literal["linf", "l2"]
@@ -144,7 +154,7 @@ def adversarial_alpha1(
       DeparaError: as `pgd`.
 
     References:
-      Liang et al., arXiv 2006.14512 (see the module's note on its basis).
+      Liang et al., arXiv 2006.14512 (see the module's note on its versions).
     """
     images = as_images(images)
     attack = partial(pgd, epsilon=epsilon, steps=steps, step_size=step_size, norm=norm, seed=seed)
@@ -152,6 +162,40 @@ def adversarial_alpha1(
         attack(model, images).reshape(images.shape[0], -1) for model in (source_model, target_model)
     ]
     return (stats.cosine(*rows) ** 2).mean()
+
+
+def adversarial_tau1(
+    source_model: ModelFunction,
+    target_model: ModelFunction,
+    images: Any,
+    *,
+    epsilon: float = EPSILON,
+    steps: int = STEPS,
+    step_size: float | None = None,
+    norm: str = "linf",
+    seed: int = 0,
+) -> Float[Array, ""]:
+    """tau1: how far the attack on the source moves the target, relative to the target's own attack.
+
+    1 if the source's attack is as good as the target's own; not symmetric. It can exceed 1 by as
+    much as the target's own attack falls short of the best one. Higher is better. Arguments and
+    errors as in `adversarial_alpha1`.
+
+    Raises:
+      DegenerateError: the target's outputs do not move at all.
+    """
+    images = as_images(images)
+    attack = partial(pgd, epsilon=epsilon, steps=steps, step_size=step_size, norm=norm, seed=seed)
+    foreign, own = (
+        jnp.linalg.norm(output_deviation(target_model, images, attack(model, images)), axis=1)
+        for model in (source_model, target_model)
+    )
+    if validate.is_concrete(own) and not bool(own.any()):
+        raise DegenerateError(
+            "target_model: its own attack does not move its outputs; tau1 is undefined"
+        )
+    # An image that moves nothing by either attack says nothing and counts as 0.
+    return (foreign / jnp.where(own > 0, own, jnp.inf)).mean()
 
 
 def adversarial_alpha2(

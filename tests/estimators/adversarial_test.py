@@ -2,12 +2,19 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from depara_jax.errors import DegenerateError, DeparaError
-from depara_jax.estimators import adversarial_alpha1, adversarial_alpha2, fgsm, pgd
+from depara_jax.estimators import (
+    adversarial_alpha1,
+    adversarial_alpha2,
+    adversarial_tau1,
+    fgsm,
+    pgd,
+)
 from depara_jax.estimators.adversarial import output_deviation
 from tests.estimators.conftest import network
 
@@ -72,6 +79,54 @@ def test_alpha2_is_its_definition(rng: np.random.Generator) -> None:
     expected = np.linalg.norm(np.mean([np.outer(a, b) for a, b in zip(*unit, strict=True)], axis=0))
     ours = adversarial_alpha2(source, target, images, epsilon=0.2, steps=5, seed=3)
     assert float(ours) == pytest.approx(expected, rel=1e-10)  # float64
+
+
+def by_singular_vectors(source: Any, target: Any, images: np.ndarray) -> dict[str, float]:
+    """The authors' small-attack definitions: d_f is the Jacobian's first right singular vector."""
+    found: dict[str, list[Any]] = {"alpha1": [], "tau1": [], "alpha2": []}
+    slopes = [
+        np.asarray(jax.jit(jax.vmap(jax.jacobian(lambda x, f=f: f(x[None])[0])))(images))
+        for f in (source, target)
+    ]
+    for pair in zip(*slopes, strict=True):
+        jacobians = [jacobian.reshape(len(jacobian), -1) for jacobian in pair]
+        _, values, right = zip(*map(np.linalg.svd, jacobians), strict=True)
+        directions, largest = [each[0] for each in right], [each[0] for each in values]
+        moved = [jacobian @ directions[0] for jacobian in jacobians]
+        found["alpha1"].append((directions[0] @ directions[1]) ** 2)
+        found["tau1"].append(np.linalg.norm(moved[1]) / largest[1])
+        found["alpha2"].append(np.outer(*[one / np.linalg.norm(one) for one in moved]))
+    means = {name: np.mean(each, axis=0) for name, each in found.items()}
+    return {name: float(np.linalg.norm(mean)) for name, mean in means.items()}
+
+
+def test_small_attacks_give_the_singular_vector_definitions(rng: np.random.Generator) -> None:
+    """All three scores of two non-linear networks, against the Jacobians' singular vectors."""
+    source, foreign = network(1, 12, 6), network(2, 9, 4)
+    images = rng.normal(size=(6, 4, 4, 3))
+
+    def target(x: Any) -> Any:
+        return source(x)[:, :4] + foreign(x)
+
+    expected = by_singular_vectors(source, target, images)
+    # Long steps are a power iteration; what 500 of them and the curvature at 1e-4 leave is < 1e-3.
+    options = {"epsilon": 1e-4, "norm": "l2", "steps": 500, "step_size": 1.0}
+    for name, score in (
+        ("alpha1", adversarial_alpha1),
+        ("tau1", adversarial_tau1),
+        ("alpha2", adversarial_alpha2),
+    ):
+        ours = float(score(source, target, images, **options))
+        assert ours == pytest.approx(expected[name], abs=1e-3), name
+    assert all(0.05 < one < 0.95 for one in expected.values())  # neither alike nor foreign
+
+
+def test_tau1_is_one_for_a_network_and_itself(rng: np.random.Generator) -> None:
+    source, images = network(1, 12, 6), rng.normal(size=(8, 4, 4, 3))
+    assert float(adversarial_tau1(source, source, images)) == pytest.approx(1.0, abs=1e-12)
+    assert float(adversarial_tau1(source, network(2, 12, 6), images)) < 0.9
+    with pytest.raises(DegenerateError, match="tau1"):
+        adversarial_tau1(source, lambda x: jnp.ones((x.shape[0], 2), x.dtype), images)
 
 
 def test_one_dimensional_outputs_always_move_along_one_line(rng: np.random.Generator) -> None:

@@ -33,6 +33,7 @@ LOOSER = {
     "dds_laplacian": 1e-4,
     "adversarial_alpha1": 1e-3,  # the sign of a gradient entry near 0 may flip
     "adversarial_alpha2": 1e-3,
+    "adversarial_tau1": 1e-3,
 }
 DEFAULT = 2e-5
 
