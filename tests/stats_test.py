@@ -56,6 +56,31 @@ def test_batches_rank_row_by_row(rng):
     )
 
 
+@pytest.mark.parametrize("transform", ["eager", "jit", "vmap", "map"])
+def test_long_rows_rank_the_same_on_the_host(rng, transform):
+    """Numpy sorts them on a CPU: ties, signed zeros, infinities, NaN, batches."""
+    values = rng.integers(-40, 40, (3, stats.HOST_SORT + 3)).astype(np.float32) * 0.1
+    values[0, :4] = [0.0, -0.0, np.inf, -np.inf]
+    expected = scipy.stats.rankdata(values, axis=-1)
+    values[1, 7], expected[1] = np.nan, np.nan
+    rank = {
+        "eager": stats.average_ranks,
+        "jit": jax.jit(stats.average_ranks),
+        "vmap": jax.vmap(stats.average_ranks),
+        "map": lambda rows: jax.lax.map(stats.average_ranks, rows),
+    }[transform]
+    np.testing.assert_array_equal(rank(values), expected)
+
+
+def test_long_ordinal_ranks_equal_those_of_the_device(rng):
+    values = rng.integers(0, 9, (2, stats.HOST_SORT)).astype(np.float32)
+    expected = scipy.stats.rankdata(values, method="ordinal", axis=-1)
+    values[1, 0], expected = np.nan, expected.astype(np.float32)
+    expected[1] = np.nan
+    np.testing.assert_array_equal(stats.ordinal_ranks(values), expected)
+    np.testing.assert_array_equal(stats._device_ordinal_ranks(jnp.asarray(values)), expected)
+
+
 @pytest.mark.parametrize("levels", [None, 4])
 def test_spearman_equals_scipy(rng, levels):
     a, b = rng.normal(size=(2, 500)) if levels is None else rng.integers(0, levels, (2, 500))
