@@ -29,8 +29,11 @@ setup: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/depara demo --output depara-out
 
+# Most of the tests' time is compilation of small programs, and a third of that XLA's optimiser; the
+# marked tests (`make parity`) and the doctests run with it.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not parity and not slow"
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+	  $(BIN)/python -m pytest -n $(WORKERS) -m "not parity and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
