@@ -24,6 +24,7 @@ __all__ = [
     "pairwise_cosine",
     "pearson",
     "ranks",
+    "sorts_on_host",
     "spearman",
     "standardize",
     "upper_triangle",
@@ -55,10 +56,21 @@ def average_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]
     return _by_backend(_floating(values), _host_average_ranks, _device_average_ranks)
 
 
+def sorts_on_host(values: Array) -> bool:
+    """Whether numpy may sort these values at once: long rows, no tracers, in a CPU's memory."""
+    if values.shape[-1] < HOST_SORT or isinstance(values, jax.core.Tracer):
+        return False
+    if not isinstance(values, jax.Array):
+        return jax.default_backend() == "cpu"
+    return values.is_fully_addressable and all(d.platform == "cpu" for d in values.devices())
+
+
 def _by_backend(
     values: jax.Array, host: Callable[[np.ndarray], np.ndarray], device: Callable
 ) -> jax.Array:
     """`host` on rows long enough to be worth the way, where that is a CPU; `device` otherwise."""
+    if sorts_on_host(values):
+        return jnp.asarray(host(np.asarray(values)))
     if values.shape[-1] < HOST_SORT:
         return device(values)
     like = jax.ShapeDtypeStruct(values.shape, values.dtype)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from depara_jax.errors import DeparaError
 from depara_jax.graph.structure import AttributionGraph
 from depara_jax.recipe import Recipe
-from depara_jax.stats import normalize_rows, ranks, standardize
+from depara_jax.stats import normalize_rows, ranks, sorts_on_host, standardize
 from depara_jax.types import Array
 
 __all__ = [
@@ -48,7 +48,6 @@ def node_similarity(a: Float[Array, "n p"], b: Float[Array, "n p"]) -> Float[Arr
     return (normalize_rows(a) * normalize_rows(b)).sum(axis=-1).mean()
 
 
-@functools.partial(jax.jit, static_argnames=("ties",))
 def edge_similarity(
     a: Float[Array, " e"], b: Float[Array, " e"], *, ties: str = "average"
 ) -> Float[Array, ""]:
@@ -60,9 +59,18 @@ def edge_similarity(
     return jnp.matmul(vectors[0], vectors[1], precision=HIGHEST)
 
 
-@functools.partial(jax.jit, static_argnames=("ties",))
 def edge_vectors(edges: Float[Array, "m e"], *, ties: str = "average") -> Float[Array, "m e"]:
     """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation."""
+    if sorts_on_host(edges):  # outside a compiled program, which would have to call back
+        return _standardized(jnp.stack([ranks(row, ties=ties) for row in edges]))
+    return _edge_vectors(edges, ties)
+
+
+_standardized = jax.jit(standardize)
+
+
+@functools.partial(jax.jit, static_argnames=("ties",))
+def _edge_vectors(edges: Float[Array, "m e"], ties: str) -> Float[Array, "m e"]:
     # One graph at a time: m sorts side by side would need m times the working memory.
     ranked = jax.lax.map(functools.partial(ranks, ties=ties), edges)
     return standardize(ranked)
