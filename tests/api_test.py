@@ -22,6 +22,7 @@ ALLOWED = {
     "estimators": {"estimators", "attribution", "graph"},
     "evaluation": {"evaluation"},
     "selection": {"selection", "graph", "attribution", "estimators"},
+    "store": {"store", "graph"},
     "weights": {"weights"},
     "models": {"models", "weights"},
     "data": {"data", "models"},

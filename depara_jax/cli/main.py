@@ -2,7 +2,8 @@
 
 A verb is a module with `add_arguments(parser)` and `run(args, console) -> result`: it shows its
 tables on `console` and returns a dictionary of plain values. This frame adds `--json`, writes the
-result there, and turns a `DeparaError` into one line and exit code 2.
+result there, and turns a `DeparaError` into one line and exit code 2. A verb whose result may be a
+failure has `exit_code(result)` too.
 """
 
 import argparse
@@ -35,12 +36,13 @@ VERBS: dict[str, Verb] = {
     "rank-layers": Verb("depara_jax.cli.rank_layers", "which layer of a network to transfer from"),
     "estimate": Verb("depara_jax.cli.estimate", "other transferability estimators on features"),
     "evaluate": Verb("depara_jax.cli.evaluate", "score a similarity matrix against the truth"),
+    "store": Verb("depara_jax.cli.store", "what a store of graphs holds, and whether it is sound"),
     "plot": Verb("depara_jax.cli.plot", "draw the papers' figures from files of numbers"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code (0, or 2 for bad input)."""
+    """Runs one verb; returns the exit code (0, 2 for bad input, what the verb says)."""
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser(argv)
     args = parser.parse_args(argv)
@@ -55,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.json not in (None, "-"):
             check_writable(args.json, "--json")
-        result = importlib.import_module(VERBS[args.verb].module).run(args, console)
+        verb = importlib.import_module(VERBS[args.verb].module)
+        result = verb.run(args, console)
         if args.json is not None:
             write_json(result, args.json)
     except DeparaError as error:
@@ -65,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of the pipe has what it wanted (`depara models | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0
+    return verb.exit_code(result) if hasattr(verb, "exit_code") else 0
 
 
 def entry_point() -> None:

@@ -1,0 +1,26 @@
+"""The store: features, graphs and vectors that survive, each under the digest of its origin."""
+
+from depara_jax.store.artefacts import Artefact, DamagedArtefactError, Store, StoreError
+from depara_jax.store.keys import KINDS, ArtefactKey, artefact_key, code_version, weights_digest
+from depara_jax.store.maintenance import collect_garbage, verify_store
+from depara_jax.store.provenance import provenance
+from depara_jax.store.values import load_graph, save_features, save_graph, save_vector
+
+__all__ = [
+    "KINDS",
+    "Artefact",
+    "ArtefactKey",
+    "DamagedArtefactError",
+    "Store",
+    "StoreError",
+    "artefact_key",
+    "code_version",
+    "collect_garbage",
+    "load_graph",
+    "provenance",
+    "save_features",
+    "save_graph",
+    "save_vector",
+    "verify_store",
+    "weights_digest",
+]
