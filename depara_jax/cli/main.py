@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "rank-layers": Verb("depara_jax.cli.rank_layers", "which layer of a network to transfer from"),
     "estimate": Verb("depara_jax.cli.estimate", "other transferability estimators on features"),
     "evaluate": Verb("depara_jax.cli.evaluate", "score a similarity matrix against the truth"),
+    "sweep": Verb("depara_jax.cli.sweep", "graphs of many models into a store, survivably"),
     "store": Verb("depara_jax.cli.store", "what a store of graphs holds, and whether it is sound"),
     "plot": Verb("depara_jax.cli.plot", "draw the papers' figures from files of numbers"),
 }

@@ -8,14 +8,18 @@ from depara_jax.selection.model_selection import (
     compare_models,
     rank_models,
 )
+from depara_jax.selection.placement import Placement, check_agreement, device_mesh
 from depara_jax.selection.ranking import Ranking
 
 __all__ = [
     "League",
     "ModelSimilarity",
+    "Placement",
     "Ranking",
     "attribution_graphs",
+    "check_agreement",
     "compare_models",
+    "device_mesh",
     "layer_features",
     "rank_by_estimators",
     "rank_layers",

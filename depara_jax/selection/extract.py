@@ -13,6 +13,7 @@ from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.graph.structure import check_any_map, check_edges
 from depara_jax.recipe import Recipe
 from depara_jax.selection.features import EdgeBuilder, Slice, plan_passes
+from depara_jax.selection.placement import Batch, Placement, put, to_host
 from depara_jax.selection.step import run_step
 from depara_jax.selection.upstream import aliased_layers, check_aliases, check_walk
 from depara_jax.types import Array, ModelLike, ProbeLike
@@ -96,6 +97,7 @@ def extract(
     batch_size: int | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
     progress: Progress | None = None,
+    placement: Placement | None = None,
 ) -> Extraction:
     """Walks the probe set once, all models in step, so that only one chunk of maps exists.
 
@@ -110,6 +112,7 @@ def extract(
         see `depara_jax.selection.features`. Turning the largest layer into edges takes up to four
         times its share for a moment.
       progress: called with (steps done, steps in all).
+      placement: devices to spread images and parameters over; by default JAX's first.
 
     Raises:
       DegenerateError: NaN or infinite features or maps, nothing but zero maps, edges that are all
@@ -127,7 +130,8 @@ def extract(
     if len(probe) < 1:
         raise DeparaError("the probe set is empty; give at least one image")
     batch_size = batch_size or min(default_batch_size(v.model.spec.input) for v in views)
-    walk = _Walk(views, probe, recipe, batch_size, memory_limit, progress or (lambda *_: None))
+    progress = progress or (lambda *_: None)
+    walk = _Walk(views, probe, recipe, batch_size, memory_limit, progress, placement)
     walk.run(sink)
     return walk.result(names)
 
@@ -143,16 +147,24 @@ class _Walk:
         batch_size: int,
         memory_limit: int,
         progress: Progress,
+        placement: Placement | None,
     ):
         self.views, self.probe, self.recipe = views, probe, recipe
+        self.placement = placement
         self.batch_size = min(batch_size, len(probe))
+        self.variables = [view.model.variables for view in views]
+        if placement is not None:
+            self.batch_size = placement.batch_size(self.batch_size)
+            self.variables = [placement.variables(variables) for variables in self.variables]
         shapes = [_feature_shapes(view) if recipe.uses_edges else {} for view in views]
         pairs = list(zip(views, shapes, strict=True))
         sizes = [math.prod(s[la][1:]) for view, s in pairs if s for la in view.layers]
         self.aliased = [aliased_layers(view.model.spec, s, recipe) for view, s in pairs]
         check_aliases(self.aliased, recipe)
         self.first = [0, *np.cumsum([len(view.layers) for view in views]).tolist()]
-        self.builder = EdgeBuilder(sizes, len(probe), recipe.edge_normalization)
+        self.builder = EdgeBuilder(
+            sizes, len(probe), recipe.edge_normalization, placement=placement
+        )
         self.passes = plan_passes(sizes, len(probe), memory_limit) if sizes else ((),)
         self.zero_maps = np.zeros(self.first[-1], int)
         # With accumulate="models": the total of the chunk's maps over the networks so far.
@@ -183,18 +195,24 @@ class _Walk:
                 check_edges(values, name, len(self.probe))
         return Extraction(edges, tuple(int(z) for z in self.zero_maps), self.recipe)
 
-    def _chunks(self) -> Iterator[tuple[int, list[np.ndarray]]]:
+    def _chunks(self) -> Iterator[tuple[int, list[Batch]]]:
         """Each chunk of images as every model sees it; preprocessed once an InputSpec."""
         inputs = list(dict.fromkeys(view.model.spec.input for view in self.views))
-        streams = [self.probe.batches(i, self.batch_size) for i in inputs]
+        streams = [self._stream(i) for i in inputs]
         start = 0
         for batches in zip(*streams, strict=True):
             by_input = dict(zip(inputs, batches, strict=True))
             yield start, [by_input[view.model.spec.input] for view in self.views]
-            start += len(batches[0])
+            start += batches[0].count
+
+    def _stream(self, input: Any) -> Iterator[Batch]:
+        if self.placement is not None:
+            return self.placement.batches(self.probe, input, self.batch_size)
+        batches = self.probe.batches(input, self.batch_size)
+        return (put(images, self.batch_size) for images in batches)
 
     def _step(
-        self, index: int, start: int, images: np.ndarray, slices: Sequence[Slice], maps: bool
+        self, index: int, start: int, batch: Batch, slices: Sequence[Slice], maps: bool
     ) -> list[Array]:
         """One model on one chunk: its features go to the builder, its node vectors are returned."""
         view, first = self.views[index], self.first[index]
@@ -207,28 +225,32 @@ class _Walk:
         # A pass without maps runs no deeper than the features that it is for.
         layers = view.layers if maps else tuple(view.layers[g - first] for g in graphs)
         wanted = tuple(layers.index(view.layers[g - first]) for g in graphs)
-        count = len(images)
-        images = filled_up(images, self.batch_size)
+        count = batch.count
         recipe = self.recipe.map_part() if maps else None
         alias = frozenset(layers.index(la) for la in self.aliased[index] if la in layers)
         out = run_step(
             view.model.forward, layers, view.walk or layers, recipe, wanted, alias,
-            view.model.variables, jnp.asarray(images), self.carried,
+            self.variables[index], batch.images, self.carried,
         )  # fmt: skip
         if self.recipe.accumulate == "models":
             self.carried = out.total
-        self._check(f"{view.model.spec.name}:", layers, start, np.asarray(out.finite)[:, :count])
+        self._check(f"{view.model.spec.name}:", layers, start, to_host(out.finite)[:, :count])
         features = dict(zip(graphs, out.features, strict=True))
-        self.builder.add(start, {s: features[s.graph][:count, s.start : s.stop] for s in mine})
+        self.builder.add(
+            start, {s: self._local(features[s.graph])[:count, s.start : s.stop] for s in mine}
+        )
         if maps:
-            zeros = ~np.asarray(out.nonzero)[:, :count]
+            zeros = ~to_host(out.nonzero)[:, :count]
             self.zero_maps[first : first + len(view.layers)] += zeros.sum(axis=1)
         self.progress(self.done, self.steps)
         if view.model.spec.input.channels == "bgr" and self.recipe.channel_reduction == "none":
             # Blue meets blue in the other networks' maps.
-            pixels = [v[:count].reshape(count, -1, 3) for v in out.vectors]
+            pixels = [self._local(v)[:count].reshape(count, -1, 3) for v in out.vectors]
             return [p[:, :, ::-1].reshape(count, -1) for p in pixels]
-        return [v[:count] for v in out.vectors]
+        return [self._local(v)[:count] for v in out.vectors]
+
+    def _local(self, array: jax.Array) -> Array:
+        return array if self.placement is None else self.placement.local(array)
 
     @staticmethod
     def _check(model: str, layers: Sequence[str], start: int, finite: np.ndarray) -> None:
@@ -239,13 +261,6 @@ class _Walk:
                     f"{model}{layer}: NaN or infinite values for probe image(s) at position "
                     f"{', '.join(str(b) for b in bad[:5])}; check the weights and the preprocessing"
                 )
-
-
-def filled_up(images: np.ndarray, size: int) -> np.ndarray:
-    """An odd last batch with its last image repeated, so that no network is compiled anew."""
-    if len(images) == size:
-        return images
-    return np.concatenate([images, np.repeat(images[-1:], size - len(images), 0)])
 
 
 def _feature_shapes(view: View) -> dict[str, tuple[int, ...]]:

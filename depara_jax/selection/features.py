@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax.graph.structure import edges_from_gram, edges_of, normalize_features
+from depara_jax.selection.placement import Placement, to_host
 from depara_jax.types import Array
 
 __all__ = ["EdgeBuilder", "Slice", "plan_passes"]
@@ -67,7 +68,15 @@ def plan_passes(
 class EdgeBuilder:
     """Takes features chunk by chunk and pass by pass, and gives edges in the end."""
 
-    def __init__(self, sizes: Sequence[int], n_images: int, edge_normalization: str):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        n_images: int,
+        edge_normalization: str,
+        *,
+        placement: Placement | None = None,
+    ):
+        self._placement = placement
         self._sizes, self._n_images = tuple(sizes), n_images
         self._normalization = edge_normalization
         self._grams: dict[int, np.ndarray] = {}
@@ -87,16 +96,23 @@ class EdgeBuilder:
     def finish(self) -> None:
         """Ends a pass: its features become Gram matrices or edges, and are let go."""
         for piece in list(self._held):
-            values = jnp.asarray(self._held.pop(piece))
+            values = self._placed(self._held.pop(piece))
             if piece.stop - piece.start == self._sizes[piece.graph]:
-                self._edges[piece.graph] = edges_of(values, edge_normalization=self._normalization)
+                edges = edges_of(values, edge_normalization=self._normalization)
+                self._edges[piece.graph] = self._whole(edges)
                 continue
             # A slice is brought to order 1 before it is squared, and added up in float64.
-            scale = float(jnp.abs(values).max()) or 1.0
-            gram = np.asarray(_gram(values / scale, self._normalization), np.float64)
+            scale = float(to_host(jnp.abs(values).max())) or 1.0
+            gram = to_host(_gram(values / scale, self._normalization)).astype(np.float64)
             # z-scores are of order 1 whatever the scale was.
             factor = 1.0 if self._normalization == "zscore" else scale**2
             self._grams[piece.graph] = self._grams.get(piece.graph, 0.0) + factor * gram
+
+    def _placed(self, values: np.ndarray) -> jax.Array:
+        return jnp.asarray(values) if self._placement is None else self._placement.entries(values)
+
+    def _whole(self, edges: jax.Array) -> jax.Array:
+        return edges if self._placement is None else jnp.asarray(to_host(edges))
 
     def edges(self) -> list[Float[Array, " e"]]:
         """Edges of every graph, once every slice has been through a pass."""

@@ -1,0 +1,73 @@
+"""SIGTERM, which is how schedulers take a machine back: stop within seconds, leave nothing half."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+__all__ = ["EXIT_CODE", "PreemptedError", "preemptible"]
+
+EXIT_CODE = 128 + signal.SIGTERM
+GRACE = 5.0
+
+
+class PreemptedError(Exception):
+    """The process was told to stop; no failure of any model."""
+
+
+@contextlib.contextmanager
+def preemptible(*, grace: float = GRACE) -> Iterator[Callable[[], None]]:
+    """Turns SIGTERM into a `PreemptedError` at the next step of the walk.
+
+    Gives a function to call between steps. If no step ends within `grace` seconds (a compilation
+    can take minutes), the process ends at once: artefacts are whole or not there at any moment, so
+    that loses the unit in flight and nothing else. Only in the main thread, where Python allows it;
+    elsewhere nothing is done.
+
+    Args:
+      grace: seconds.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    told = threading.Event()
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.signal(signal.SIGTERM, lambda *_: told.set())
+    # Python runs handlers between its own instructions only; this pipe is written to at once.
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(read, told, grace), daemon=True)
+    watcher.start()
+
+    def check() -> None:
+        if told.is_set():
+            raise PreemptedError("told to stop by SIGTERM")
+
+    try:
+        yield check
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGTERM, before)
+        os.close(write)  # ends the watcher
+        watcher.join()
+        os.close(read)
+
+
+def _watch(read: int, told: threading.Event, grace: float) -> None:
+    """Waits for the signal's number, then for the end of the `with` block."""
+    while number := os.read(read, 1):
+        if number[0] == signal.SIGTERM:
+            told.set()
+            if not _closed_within(read, grace):
+                os._exit(EXIT_CODE)
+            return
+
+
+def _closed_within(read: int, seconds: float) -> bool:
+    import select
+
+    while select.select([read], [], [], seconds)[0]:
+        if not os.read(read, 1):
+            return True
+    return False

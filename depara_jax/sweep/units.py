@@ -1,0 +1,299 @@
+"""One unit of a sweep: all wanted layers of one model, by one recipe, on one probe set."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from depara_jax.data import Probe
+from depara_jax.errors import DeparaError
+from depara_jax.models import list_models, load_model
+from depara_jax.recipe import Recipe
+from depara_jax.selection import Placement, attribution_graphs, check_agreement, layer_features
+from depara_jax.selection.placement import from_lead, is_lead
+from depara_jax.store import (
+    ArtefactKey,
+    DamagedArtefactError,
+    Store,
+    StoreError,
+    artefact_key,
+    provenance,
+    save_features,
+    save_graph,
+    save_vector,
+    weights_digest,
+)
+from depara_jax.sweep.preemption import PreemptedError
+from depara_jax.types import ModelLike
+
+__all__ = ["Row", "Unit", "compute_unit", "describe_error", "spec_of", "wanted_keys"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What one task computes; small enough to be sent anywhere.
+
+    Attributes:
+      model: as `load_model` takes it.
+      zoo: where plain names are looked up.
+      layers: as in the plan.
+      keep: kinds of artefact.
+      recipe: the method.
+      probe: number of the probe set in the plan.
+      batch_size: images a step.
+    """
+
+    model: str
+    zoo: str
+    layers: tuple[str, ...]
+    keep: tuple[str, ...]
+    recipe: Recipe
+    probe: int
+    batch_size: int | None = None
+
+
+class Row(NamedTuple):
+    """What became of a unit.
+
+    Attributes:
+      model: its name in the plan.
+      recipe: name of the recipe.
+      probe: fingerprint of the probe set.
+      status: "computed", "reused" or "failed".
+      reason: of a failure.
+      artefacts: kind, layer, address and content digest of each.
+      notes: what was found on the way: damaged artefacts that were made anew.
+      seconds: how long it took, by a clock that does not jump.
+    """
+
+    model: str
+    recipe: str
+    probe: str
+    status: str
+    reason: str | None
+    artefacts: tuple[dict[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def lasting(self) -> dict[str, Any]:
+        """The part that is the same whenever and however often the sweep is run."""
+        fields = {key: self._asdict()[key] for key in ("model", "recipe", "probe", "reason")}
+        return fields | {"failed": self.status == "failed", "artefacts": list(self.artefacts)}
+
+
+class _Bare(NamedTuple):
+    """A model of which only the spec is known: enough for keys if the weights have a digest."""
+
+    spec: Any
+    forward: Any = None
+    variables: Any = None
+
+
+def spec_of(unit: Unit) -> Any | None:
+    """The spec of a model whose zoo knows its weights' digest, without reading the weights."""
+    try:
+        specs = {spec.name: spec for spec in list_models(unit.zoo)}
+    except DeparaError:
+        return None
+    spec = specs.get(unit.model)
+    return spec if spec is not None and spec.sha256 else None
+
+
+def wanted_keys(unit: Unit, model: Any, probe: str) -> dict[tuple[str, str], ArtefactKey]:
+    """Keys of everything that a unit makes, by kind and layer.
+
+    Raises:
+      UnknownNameError: a layer that the model does not have.
+    """
+    spec = model.spec
+    if unit.layers == ("all",):
+        layers = spec.layers
+    else:
+        layers = [spec.encoder if layer == "encoder" else layer for layer in unit.layers]
+    weights = weights_digest(model)
+    return {
+        (kind, layer): artefact_key(kind, model, layer, unit.recipe, probe, weights=weights)
+        for layer in dict.fromkeys(layers)
+        for kind in unit.keep
+    }
+
+
+def compute_unit(
+    unit: Unit,
+    probe: Probe,
+    store: Store,
+    *,
+    placement: Placement | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Row:
+    """Computes what is missing of a unit and stores it.
+
+    Whatever is wrong with the model becomes a failed row. What is wrong with the store, or a
+    signal, is no fault of the model and is raised.
+
+    Args:
+      unit: what.
+      probe: its probe set.
+      store: where it goes.
+      placement: devices.
+      check: called between steps; raises to stop.
+
+    Raises:
+      StoreError: the store cannot be used.
+      PreemptedError: from `check`.
+    """
+    started = time.monotonic()
+    notes: list[str] = []
+    row = Row(unit.model, unit.recipe.name, probe.fingerprint, "failed", None)
+    try:
+        found, made = _compute(unit, probe, store, placement, check, notes)
+    except (StoreError, PreemptedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a bad model costs its own row, never the sweep
+        row = row._replace(reason=describe_error(error))
+    else:
+        artefacts = tuple(
+            {"kind": kind, "layer": layer, "address": address, "content": content}
+            for (kind, layer), (address, content) in found.items()
+        )
+        row = row._replace(status="computed" if made else "reused", artefacts=artefacts)
+    return row._replace(notes=tuple(notes), seconds=time.monotonic() - started)
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for a failed row."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return f"out of memory; use a smaller batch_size or more devices ({text[:200]})"
+    if isinstance(error, DeparaError):
+        return text
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+Found = dict[tuple[str, str], tuple[str, str]]
+
+
+def _compute(
+    unit: Unit,
+    probe: Probe,
+    store: Store,
+    placement: Placement | None,
+    check: Callable[[], None],
+    notes: list[str],
+) -> tuple[Found, bool]:
+    """Addresses and contents of all that is wanted, and whether any of it had to be made."""
+    spec = spec_of(unit)
+    model = _Bare(spec) if spec is not None else _loaded(unit)
+    keys = wanted_keys(unit, model, probe.fingerprint)
+    found = _look(store, keys, notes)
+    if len(found) == len(keys):
+        return found, False
+    with _waiting(store, unit, probe, check):
+        found = _look(store, keys, notes)  # another sweep may have been at it meanwhile
+        missing = {part: key for part, key in keys.items() if part not in found}
+        if not missing:
+            return found, False
+        if spec is not None:
+            model = _loaded(unit)
+        found |= _make(unit, model, probe, store, missing, placement, check)
+    return {part: found[part] for part in keys}, True
+
+
+def _loaded(unit: Unit) -> ModelLike:
+    """The model, on all hosts of the job or on none."""
+    try:
+        model = load_model(unit.model, zoo=unit.zoo)
+    except Exception as error:
+        check_agreement({"weights": describe_error(error)})
+        raise
+    check_agreement({"weights": weights_digest(model)})
+    return model
+
+
+def _look(
+    store: Store, keys: Mapping[tuple[str, str], ArtefactKey], notes: list[str]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """What is there and sound; what is damaged is noted and removed. The lead process looks."""
+    found = {}
+    for part, key in keys.items() if is_lead() else ():
+        try:
+            artefact = store.get(key)
+        except DamagedArtefactError as error:
+            notes.append(f"{error}; made anew")
+            store.discard(key.address)
+            continue
+        if artefact is not None:
+            found[part] = (key.address, artefact.record["content"])
+    there = from_lead(np.array([part in found for part in keys], np.uint8))
+    return {
+        part: found.get(part, (key.address, ""))
+        for (part, key), is_there in zip(keys.items(), there, strict=True)
+        if is_there
+    }
+
+
+def _make(
+    unit: Unit,
+    model: Any,
+    probe: Probe,
+    store: Store,
+    missing: Mapping[tuple[str, str], ArtefactKey],
+    placement: Placement | None,
+    check: Callable[[], None],
+) -> Found:
+    """One pass over the probe set for all missing layers."""
+    started = time.monotonic()
+    of_graphs = list(dict.fromkeys(layer for kind, layer in missing if kind != "features"))
+    of_features = [layer for kind, layer in missing if kind == "features"]
+    graphs, features = {}, {}
+    if of_graphs:
+        graphs = attribution_graphs(
+            model, probe, unit.recipe, layers=of_graphs, batch_size=unit.batch_size,
+            placement=placement, progress=lambda *_: check(),
+        )  # fmt: skip
+    if of_features and is_lead():
+        features = layer_features(model, probe, of_features, batch_size=unit.batch_size)
+    for graph in graphs.values():
+        graph.info = graph.info._replace(model=unit.model)
+    check()
+    if not is_lead():
+        return {part: (key.address, "") for part, key in missing.items()}
+    origin = provenance(seconds=round(time.monotonic() - started, 3), images=len(probe))
+    found = {}
+    for (kind, layer), key in missing.items():
+        if kind == "features":
+            content = save_features(
+                store, key, features[layer], model=unit.model, provenance=origin
+            )
+        elif kind == "graph":
+            content = save_graph(store, key, graphs[layer], provenance=origin)
+        else:
+            content = save_vector(store, key, graphs[layer], unit.recipe, provenance=origin)
+        found[kind, layer] = (key.address, content)
+    return found
+
+
+class _waiting:  # noqa: N801 - used as a with statement reads
+    """Holds the unit's lock, so that two sweeps on one store share the work."""
+
+    def __init__(self, store: Store, unit: Unit, probe: Probe, check: Callable[[], None]):
+        name = f"unit {unit.model} {unit.zoo} {unit.recipe.graph_key()} {probe.fingerprint}"
+        self.store, self.name, self.check = store, name, check
+
+    def __enter__(self) -> None:
+        self.lock = contextlib.nullcontext()
+        while is_lead():
+            self.lock = self.store.locks.held(self.name, wait=False)
+            with self.store.explained():
+                mine = self.lock.__enter__()
+            if mine:
+                return
+            self.lock.__exit__(None, None, None)
+            self.check()
+            time.sleep(0.1)
+
+    def __exit__(self, *error: Any) -> None:
+        self.lock.__exit__(None, None, None)
