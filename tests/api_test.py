@@ -23,6 +23,7 @@ ALLOWED = {
     "evaluation": {"evaluation"},
     "selection": {"selection", "graph", "attribution", "estimators"},
     "store": {"store", "graph"},
+    "index": {"index", "store", "graph"},
     "sweep": {"sweep", "store", "graph", "selection", "models", "data"},
     "weights": {"weights"},
     "models": {"models", "weights"},

@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("depara_jax.cli.evaluate", "score a similarity matrix against the truth"),
     "sweep": Verb("depara_jax.cli.sweep", "graphs of many models into a store, survivably"),
     "store": Verb("depara_jax.cli.store", "what a store of graphs holds, and whether it is sound"),
+    "index": Verb("depara_jax.cli.index", "the most similar of many stored networks"),
     "plot": Verb("depara_jax.cli.plot", "draw the papers' figures from files of numbers"),
 }
 

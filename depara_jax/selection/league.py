@@ -16,6 +16,7 @@ from depara_jax.estimators import ESTIMATORS, Estimate, EstimatorInputs, estimat
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.extract import default_batch_size
 from depara_jax.selection.model_selection import rank_models
+from depara_jax.selection.placement import filled_up
 from depara_jax.types import Forward, ModelLike, ProbeLike
 
 __all__ = ["DEPARA", "Column", "League", "layer_features", "rank_by_estimators"]

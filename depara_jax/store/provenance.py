@@ -9,9 +9,14 @@ from typing import Any
 
 from depara_jax.store.keys import code_version
 
-__all__ = ["provenance"]
+__all__ = ["package_versions", "provenance"]
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "orbax-checkpoint")
+
+
+def package_versions() -> dict[str, str]:
+    """Of the packages that numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def provenance(**more: Any) -> dict[str, Any]:
@@ -26,7 +31,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     devices = jax.devices()
     return {
         "code": code_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": package_versions(),
         "python": platform.python_version(),
         "host": platform.node(),
         "devices": {

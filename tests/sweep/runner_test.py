@@ -83,6 +83,7 @@ def test_features_and_vectors_are_kept_on_demand(capsys, tmp_path, place):
     )
     _, result, _ = sweep(capsys, plan, place)
     (row,) = result["rows"]
+    assert row["reason"] is None
     arrays = {a["kind"]: Store(place).read(a["address"]).arrays for a in row["artefacts"]}
     assert arrays["features"]["features"].shape[0] == 6
     assert arrays["vector"]["vector"].shape == (6 * 3072 + 15,)

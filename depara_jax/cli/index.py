@@ -1,0 +1,182 @@
+"""`depara index`: which of many stored networks are most similar to one."""
+
+import argparse
+import json
+import time
+from typing import Any
+
+from rich.console import Console
+
+from depara_jax.errors import DeparaError
+from depara_jax.files import check_writable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Sub-verbs and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        child = actions.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        child.add_argument(
+            "--json", metavar="FILE|-", default=argparse.SUPPRESS, help="also write the result"
+        )
+        return child
+
+    build = action("build", "make an index of the graphs of a store")
+    build.add_argument("store", metavar="STORE")
+    build.add_argument("--output", required=True, metavar="FILE")
+    build.add_argument("--dim", type=int, default=4096, help="entries of the random projection")
+    build.add_argument("--exact", action="store_true", help="keep whole vectors, no projection")
+    build.add_argument("--seed", type=int, default=0, help="of the projection")
+    build.add_argument("--recipe", default=None, help="where the store has graphs of several")
+    build.add_argument(
+        "--lam", type=float, default=None, help="weight of the edges; needs --recipe"
+    )
+    build.add_argument(
+        "--probe-set", default=None, metavar="DIGITS", help="where the store has several: the "
+        "beginning of its fingerprint"
+    )  # fmt: skip
+    add = action("add", "add graphs that an index does not have yet")
+    add.add_argument("file", metavar="FILE")
+    add.add_argument("store", metavar="STORE")
+    query = action("query", "the models most similar to one")
+    query.add_argument("file", metavar="FILE")
+    query.add_argument(
+        "model", metavar="MODEL", help="MODEL or MODEL:LAYER of the index, or a graph.npz that "
+        "`depara graph --output` wrote"
+    )  # fmt: skip
+    query.add_argument("--top", type=int, default=10)
+    query.add_argument(
+        "--store", default=None, help="rank the shortlist by exact similarity, from this store"
+    )
+    query.add_argument("--shortlist", type=int, default=None, help="how many, with --store "
+                       "(by default 100, or 10 times --top)")  # fmt: skip
+    export = action("export", "hand an index over to a library of approximate search")
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("--to", choices=("npy", "faiss", "usearch"), required=True)
+    export.add_argument("--output", required=True, metavar="FILE")
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Builds, extends, asks or exports."""
+    actions = {"build": _build, "add": _add, "query": _query, "export": _export}
+    return actions[args.action](args, console)
+
+
+def _build(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from depara_jax.cli.common import progress_bar
+    from depara_jax.index import build_index
+    from depara_jax.recipe import recipe_named
+    from depara_jax.store import Store
+
+    if args.lam is not None and args.recipe is None:
+        raise DeparaError("--lam changes a recipe; name it with --recipe")
+    check_writable(args.output, "--output")
+    recipe = None if args.recipe is None else recipe_named(args.recipe, lam=args.lam)
+    store = Store(args.store)
+    with progress_bar(console, "index") as progress:
+        index = build_index(
+            store, args.output, dim=None if args.exact else args.dim, seed=args.seed,
+            recipe=recipe, probe=args.probe_set, progress=progress,
+        )  # fmt: skip
+    return _described(index, console, len(index))
+
+
+def _add(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from depara_jax.cli.common import progress_bar
+    from depara_jax.index import Index, add_to_index
+    from depara_jax.store import Store
+
+    with progress_bar(console, "index") as progress:
+        index, added = add_to_index(Index(args.file), Store(args.store), progress=progress)
+    return _described(index, console, added)
+
+
+def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
+    from depara_jax.index import standard_error
+    from depara_jax.recipe import Recipe
+
+    header, recipe = index.header, Recipe(**index.header.recipe)
+    norm = (recipe.node_weight + recipe.lam) ** 0.5
+    # Of a similarity of 0; at the similarity of a graph with itself it is sqrt(2) times as much.
+    error = 0.0 if header.exact else standard_error(header.dim, norm, norm)
+    kind = "exact" if header.exact else f"projected to {header.dim}, standard error {error:.4f}"
+    console.print(f"{index.path}: {len(index)} graphs ({added} added), {kind}")
+    return {
+        "index": index.path,
+        "graphs": len(index),
+        "added": added,
+        "dim": header.dim,
+        "exact": header.exact,
+        "seed": header.seed,
+        "standard_error": error,
+        "recipe": recipe.name,
+        "probe": header.probe,
+        "code": header.code,
+    }
+
+
+def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from rich.table import Table
+
+    from depara_jax.index import Index, query_index
+    from depara_jax.store import Store
+
+    if args.shortlist is not None and args.store is None:
+        raise DeparaError("--shortlist serves --store, which ranks it exactly")
+    index = Index(args.file)
+    model = _graph(args.model) if args.model.endswith(".npz") else args.model
+    store = None if args.store is None else Store(args.store)
+    shortlist = args.shortlist or max(100, 10 * args.top)
+    started = time.monotonic()
+    matches = query_index(index, model, top=args.top, store=store, shortlist=shortlist)
+    seconds = time.monotonic() - started
+    table = Table(title=f"Most similar to {args.model}", title_justify="left")
+    for column in ("rank", "model", "layer", "estimate", "score"):
+        table.add_column(column, justify="left" if column in ("model", "layer") else "right")
+    for rank, match in enumerate(matches, 1):
+        score = "-" if match.score is None else f"{match.score:+.4f}"
+        table.add_row(str(rank), match.model, match.layer, f"{match.estimate:+.4f}", score)
+    console.print(table)
+    return {
+        "index": index.path,
+        "model": args.model,
+        "recipe": index.header.recipe["name"],
+        "probe": index.header.probe,
+        "code": index.header.code,
+        "seconds": round(seconds, 4),
+        "matches": [{"rank": rank, **match._asdict()} for rank, match in enumerate(matches, 1)],
+    }
+
+
+def _graph(path: str) -> Any:
+    """A graph that `depara graph --output` wrote."""
+    import jax.numpy as jnp
+
+    from depara_jax.files import load_arrays
+    from depara_jax.graph import AttributionGraph, GraphInfo
+    from depara_jax.recipe import Recipe
+
+    arrays = load_arrays(path)
+    needed = {"nodes", "edges", "model", "layer", "probe", "recipe"}
+    if not isinstance(arrays, dict) or not needed <= set(arrays):
+        raise DeparaError(f"{path}: not a graph; `depara graph --output` writes one")
+    try:
+        recipe = Recipe(**json.loads(str(arrays["recipe"])))
+    except (ValueError, TypeError) as error:
+        raise DeparaError(f"{path}: its recipe is not readable") from error
+    info = GraphInfo(str(arrays["model"]), str(arrays["layer"]), str(arrays["probe"]), recipe)
+    return AttributionGraph(jnp.asarray(arrays["nodes"]), jnp.asarray(arrays["edges"]), info)
+
+
+def _export(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from depara_jax.index import Index
+    from depara_jax.index.handover import export_index
+
+    check_writable(args.output, "--output")
+    count = export_index(Index(args.file), args.output, args.to)
+    console.print(f"{args.output}: {count} rows; their names in {args.output}.names.json")
+    return {"output": args.output, "names": f"{args.output}.names.json", "rows": count}
