@@ -6,8 +6,8 @@
 
 All rows of a block have their place from the start (the file is sparse: rows not yet there take no
 room on the disk), so that the signs of many rows lie side by side and can be scanned at once. The
-number of rows in the header is written last: a reader never sees a row that is not whole, and what a
-writer that died has left behind it is overwritten by the next.
+number of rows in the header is written last: a reader never sees a row that is not whole, and what
+a writer that died has left behind it is overwritten by the next.
 """
 
 import dataclasses
@@ -147,7 +147,7 @@ class Index:
         return cls(path)
 
     def append(self, metas: Sequence[dict[str, Any]], vectors: Float[np.ndarray, "r d"]) -> "Index":
-        """Adds rows; what is there is not touched. One writer at a time, whoever comes second waits.
+        """Adds rows; what is there is not touched. One writer at a time; a second one waits.
 
         Returns:
           The index with the new rows.

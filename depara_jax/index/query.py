@@ -134,7 +134,8 @@ def find_row(index: Index, name: str) -> int:
             layers = ", ".join(metas[row]["name"] for row in rows[:8])
             raise DeparaError(f"index {index.path}: {name!r} has several layers there: {layers}")
     if not rows:
-        raise UnknownNameError(f"model of index {index.path}", name, [m["name"] for m in metas])
+        known = [*dict.fromkeys(m["model"] for m in metas), *(m["name"] for m in metas)]
+        raise UnknownNameError(f"model of index {index.path}", name, known)
     return rows[-1]
 
 

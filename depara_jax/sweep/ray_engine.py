@@ -1,0 +1,156 @@
+"""Ray as the engine: a task a unit, on whatever machines the cluster has (extra `[ray]`).
+
+A task is a unit (a few hundred bytes) and the names of zoo, probe set and store: weights and images
+are read where they are used, and results go to the store, not through Ray's object store. Ray starts
+a task again if its worker process or machine dies; what such a worker had stored by then is there.
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from depara_jax.data import Probe, load_probe
+from depara_jax.errors import DeparaError
+from depara_jax.store import Store, StoreError, code_version
+from depara_jax.sweep.plan import Plan, ProbeEntry
+from depara_jax.sweep.units import Row, Unit, compute_unit
+
+__all__ = ["ray_engine", "run_remotely"]
+
+RETRIES = 3
+POLL = 0.5
+
+
+def ray_engine(
+    plan: Plan,
+    units: Sequence[Unit],
+    probes: Sequence[Probe],
+    store: Store,
+    check: Callable[[], None],
+) -> Iterator[tuple[int, Row]]:
+    """Runs units as Ray tasks; rows come as they are done.
+
+    Raises:
+      DeparaError: Ray is not installed, or no machine of the cluster has what the plan asks for.
+      StoreError: a worker cannot use the store.
+    """
+    ray, started = _connect(plan)
+    settings = dict(plan.ray)
+    options = {name: settings[name] for name in ("num_cpus", "num_gpus", "resources")
+               if name in settings}  # fmt: skip
+    options["max_retries"] = settings.get("retries", RETRIES)
+    try:
+        _check_resources(ray, options)
+        task = ray.remote(run_remotely).options(**options)
+        pending = {}
+        for number, unit in enumerate(units):
+            probe = probes[unit.probe]
+            entry = plan.probes[unit.probe]
+            reference = task.remote(
+                unit, entry, probe.fingerprint, os.fspath(store.root), code_version()
+            )
+            pending[reference] = number
+        while pending:
+            check()
+            done, _ = ray.wait(list(pending), num_returns=1, timeout=POLL)
+            for reference in done:
+                number = pending.pop(reference)
+                yield number, _row(ray, reference, units[number], probes)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def run_remotely(unit: Unit, entry: ProbeEntry, fingerprint: str, root: str, code: str) -> Row:
+    """What a task does, in a worker.
+
+    A worker whose code or probe set differs from those of the machine that planned the sweep would
+    store what the sweep does not look for: it refuses, as a failed row that says so.
+    """
+    row = Row(unit.model, unit.recipe.name, fingerprint, "failed", None)
+    where = f"worker on {platform.node()}"
+    if code_version() != code:
+        return row._replace(
+            reason=f"{where} has other code ({code_version()}) than the sweep ({code}); install "
+            "the same version everywhere"
+        )
+    try:
+        probe = _probe(entry)
+    except DeparaError as error:
+        return row._replace(reason=f"{where} cannot read the probe set: {error}")
+    if probe.fingerprint != fingerprint:
+        return row._replace(
+            reason=f"{where} has another probe set under {entry.source!r} "
+            f"({probe.fingerprint[:12]}) than the sweep ({fingerprint[:12]}); give it the same files"
+        )
+    return compute_unit(unit, probe, Store(root))
+
+
+_PROBES: dict[ProbeEntry, Probe] = {}
+
+
+def _probe(entry: ProbeEntry) -> Probe:
+    """A worker runs many units on one probe set."""
+    if entry not in _PROBES:
+        _PROBES[entry] = load_probe(entry.source, count=entry.count, seed=entry.seed)
+    return _PROBES[entry]
+
+
+def _connect(plan: Plan) -> tuple[Any, bool]:
+    """Ray, connected, and whether it was this call that connected it."""
+    # Ray's first start would write a token into the home folder.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise DeparaError("--engine ray: Ray is not installed; pip install 'depara-jax[ray]'") from (
+            error
+        )
+    if ray.is_initialized():
+        return ray, False
+    address = dict(plan.ray).get("address", "local")
+    more = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, **more)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DeparaError(f"--engine ray: cannot reach a cluster at {address!r} ({reason})") from (
+            error
+        )
+    return ray, True
+
+
+def _check_resources(ray: Any, options: dict[str, Any]) -> None:
+    """Refuses tasks that no machine could ever run; Ray would wait for one."""
+    wanted = {"CPU": options.get("num_cpus", 1), "GPU": options.get("num_gpus", 0)}
+    wanted |= options.get("resources", {})
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(m.get(k, 0) >= v for k, v in wanted.items()) for m in machines):
+        has = "; ".join(
+            ", ".join(f"{k} {v:g}" for k, v in m.items() if k in {"CPU", "GPU", *wanted})
+            for m in machines
+        )
+        asked = ", ".join(f"{k} {v:g}" for k, v in wanted.items() if v)
+        raise DeparaError(
+            f"--engine ray: a task asks for {asked}, and no machine of the cluster has that ({has}); "
+            "change [ray] in the plan"
+        )
+
+
+def _row(ray: Any, reference: Any, unit: Unit, probes: Sequence[Probe]) -> Row:
+    """A task's row; a failed one if its worker died as often as the plan allows."""
+    row = Row(unit.model, unit.recipe.name, probes[unit.probe].fingerprint, "failed", None)
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, StoreError):
+            raise StoreError(str(cause)) from error
+        return row._replace(reason=f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}")
+    except ray.exceptions.OutOfMemoryError:
+        return row._replace(reason="out of memory: Ray ended the worker; ask for more in [ray]")
+    except ray.exceptions.RayError as error:
+        text = " ".join(str(error).split())[:200]
+        return row._replace(reason=f"its worker died, again and again ({text})")
