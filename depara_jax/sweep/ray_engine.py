@@ -1,8 +1,8 @@
 """Ray as the engine: a task a unit, on whatever machines the cluster has (extra `[ray]`).
 
 A task is a unit (a few hundred bytes) and the names of zoo, probe set and store: weights and images
-are read where they are used, and results go to the store, not through Ray's object store. Ray starts
-a task again if its worker process or machine dies; what such a worker had stored by then is there.
+are read where they are used, and results go to the store, not through Ray's object store. Ray
+starts a task again if its worker process or machine dies; what such a worker had stored is there.
 """
 
 import os
@@ -82,7 +82,8 @@ def run_remotely(unit: Unit, entry: ProbeEntry, fingerprint: str, root: str, cod
     if probe.fingerprint != fingerprint:
         return row._replace(
             reason=f"{where} has another probe set under {entry.source!r} "
-            f"({probe.fingerprint[:12]}) than the sweep ({fingerprint[:12]}); give it the same files"
+            f"({probe.fingerprint[:12]}) than the sweep ({fingerprint[:12]}); give it the same "
+            "files"
         )
     return compute_unit(unit, probe, Store(root))
 
@@ -101,13 +102,14 @@ def _connect(plan: Plan) -> tuple[Any, bool]:
     """Ray, connected, and whether it was this call that connected it."""
     # Ray's first start would write a token into the home folder.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # Tasks that ask for no GPU may still see one: JAX decides which device it uses.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:
-        raise DeparaError("--engine ray: Ray is not installed; pip install 'depara-jax[ray]'") from (
-            error
-        )
+        raise DeparaError(
+            "--engine ray: Ray is not installed; pip install 'depara-jax[ray]'"
+        ) from (error)
     if ray.is_initialized():
         return ray, False
     address = dict(plan.ray).get("address", "local")
@@ -116,9 +118,8 @@ def _connect(plan: Plan) -> tuple[Any, bool]:
         ray.init(address=address, log_to_driver=False, **more)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DeparaError(f"--engine ray: cannot reach a cluster at {address!r} ({reason})") from (
-            error
-        )
+        message = f"--engine ray: cannot reach a cluster at {address!r} ({reason})"
+        raise DeparaError(message) from error
     return ray, True
 
 
@@ -134,8 +135,8 @@ def _check_resources(ray: Any, options: dict[str, Any]) -> None:
         )
         asked = ", ".join(f"{k} {v:g}" for k, v in wanted.items() if v)
         raise DeparaError(
-            f"--engine ray: a task asks for {asked}, and no machine of the cluster has that ({has}); "
-            "change [ray] in the plan"
+            f"--engine ray: a task asks for {asked}, and no machine of the cluster has that "
+            f"({has}); change [ray] in the plan"
         )
 
 

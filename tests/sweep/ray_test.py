@@ -6,7 +6,6 @@ import time
 
 import psutil
 import pytest
-from tests.sweep.helpers import contents, finish, log, plan_file, results, start
 
 from depara_jax.data import load_probe
 from depara_jax.errors import DeparaError
@@ -14,6 +13,7 @@ from depara_jax.recipe import RECIPES
 from depara_jax.store import Store, code_version, verify_store
 from depara_jax.sweep import ProbeEntry, ray_engine
 from depara_jax.sweep.units import Unit
+from tests.sweep.helpers import contents, finish, log, plan_file, results, start
 
 UNIT = Unit("edges", "mini", ("encoder",), ("graph",), RECIPES["paper"], 0)
 ENTRY = ProbeEntry("photographs:probe[:6]")
@@ -93,5 +93,6 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     from depara_jax.sweep.plan import parse_plan
 
+    store = Store(tmp_path / "store", create=True)
     with pytest.raises(DeparaError, match=r"depara-jax\[ray\]"):
-        list(ray_engine.ray_engine(parse_plan({}), [], [], None, lambda: None))
+        list(ray_engine.ray_engine(parse_plan({}), [], [], store, lambda: None))
