@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
 
 def device_mesh(
-    images: int = 0, parameters: int = 1, *, devices: Sequence[Any] | None = None
+    *, images: int = 0, parameters: int = 1, devices: Sequence[Any] | None = None
 ) -> Mesh:
     """A mesh of devices for `extract`.
 
@@ -103,7 +103,7 @@ class Placement:
         position = {row: i for i, row in enumerate(mine)}
         for number, images in enumerate(local.batches(input, len(mine))):
 
-            def piece(index: tuple[slice, ...], images: np.ndarray = images) -> np.ndarray:
+            def piece(index: Any, images: np.ndarray = images) -> np.ndarray:
                 return images[[position[row] for row in range(*index[0].indices(size))]]
 
             count = min(size, len(probe) - number * size)

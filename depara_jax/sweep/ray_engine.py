@@ -113,7 +113,7 @@ def _connect(plan: Plan) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     address = dict(plan.ray).get("address", "local")
-    more = {"include_dashboard": False} if address == "local" else {}
+    more: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, **more)
     except (ConnectionError, ValueError, RuntimeError) as error:

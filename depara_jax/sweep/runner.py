@@ -116,7 +116,7 @@ def local_engine(
     placement = None
     if plan.images != 1 or plan.parameters != 1 or jax.process_count() > 1:
         images = 0 if jax.process_count() > 1 and plan.images == 1 else plan.images
-        placement = Placement(device_mesh(images, plan.parameters))
+        placement = Placement(device_mesh(images=images, parameters=plan.parameters))
     for number, unit in enumerate(units):
         check()
         yield (

@@ -257,6 +257,7 @@ def _make(
     if of_features and is_lead():
         features = layer_features(model, probe, of_features, batch_size=unit.batch_size)
     for graph in graphs.values():
+        assert graph.info is not None  # attribution_graphs fills it in
         graph.info = graph.info._replace(model=unit.model)
     check()
     if not is_lead():

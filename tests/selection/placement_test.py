@@ -38,13 +38,13 @@ for recipe, limit, shapes in (
 ):
     one = walk(recipe, memory_limit=limit)
     for shape in shapes:
-        place = Placement(device_mesh(*shape))
+        place = Placement(device_mesh(images=shape[0], parameters=shape[1]))
         many = walk(recipe, memory_limit=limit, placement=place)
         pairs = [p for la in one for p in zip(one[la], many[la], strict=True)]
         worst = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs)
         out[f"{recipe} {limit} {shape[0]}x{shape[1]}"] = worst
 
-place = Placement(device_mesh(4, 2))
+place = Placement(device_mesh(images=4, parameters=2))
 kernel = place.variables(network.variables)["linear"]
 out["shards"] = [list(s.data.shape) for s in kernel.addressable_shards]
 (batch, *_) = place.batches(images, network.spec.input, 8)
@@ -59,7 +59,7 @@ json.dump(out, sys.stdout)
 
 
 def forced(count: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={count}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
 
 
@@ -107,4 +107,4 @@ def test_one_device_is_the_plain_walk():
 
 def test_more_devices_than_there_are_is_one_line():
     with pytest.raises(DeparaError, match="64 x 1 devices"):
-        device_mesh(64)
+        device_mesh(images=64)
