@@ -14,7 +14,7 @@ from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
 from depara_jax.store import Store, StoreError, code_version
 from depara_jax.sweep.plan import Plan, ProbeEntry
-from depara_jax.sweep.units import Row, Unit, compute_unit
+from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for
 
 __all__ = ["ray_engine", "run_remotely"]
 
@@ -85,7 +85,11 @@ def run_remotely(unit: Unit, entry: ProbeEntry, fingerprint: str, root: str, cod
             f"({probe.fingerprint[:12]}) than the sweep ({fingerprint[:12]}); give it the same "
             "files"
         )
-    return compute_unit(unit, probe, Store(root))
+    try:
+        placement = placement_for(unit)
+    except DeparaError as error:
+        return row._replace(reason=f"{where}: {error}")
+    return compute_unit(unit, probe, Store(root), placement=placement)
 
 
 _PROBES: dict[ProbeEntry, Probe] = {}

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
 from depara_jax.models import list_models
-from depara_jax.selection import Placement, check_agreement, device_mesh
+from depara_jax.selection import check_agreement
 from depara_jax.selection.placement import is_lead
 from depara_jax.store import Store, code_version, provenance
 from depara_jax.store.keys import canonical
 from depara_jax.sweep.plan import Plan
-from depara_jax.sweep.units import Row, Unit, compute_unit
+from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for
 
 __all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_units", "probes_of", "run_sweep"]
 
@@ -111,12 +111,7 @@ def local_engine(
     check: Callable[[], None],
 ) -> Iterator[tuple[int, Row]]:  # fmt: skip
     """Runs the units one after the other, on this process's devices and its job's."""
-    import jax
-
-    placement = None
-    if plan.images != 1 or plan.parameters != 1 or jax.process_count() > 1:
-        images = 0 if jax.process_count() > 1 and plan.images == 1 else plan.images
-        placement = Placement(device_mesh(images=images, parameters=plan.parameters))
+    placement = placement_for(units[0])  # the same for all
     for number, unit in enumerate(units):
         check()
         yield (
@@ -146,7 +141,17 @@ def plan_units(plan: Plan) -> list[Unit]:
                 'size; name one in the plan, e.g. {base = "default", grid = 32}'
             )
     return [
-        Unit(name, plan.zoo, plan.layers, plan.keep, recipe, number, plan.batch_size)
+        Unit(
+            name,
+            plan.zoo,
+            plan.layers,
+            plan.keep,
+            recipe,
+            number,
+            plan.batch_size,
+            plan.images,
+            plan.parameters,
+        )
         for number in range(len(plan.probes))
         for recipe in plan.recipes
         for name in models

@@ -6,13 +6,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from depara_jax.data import Probe
 from depara_jax.errors import DeparaError
 from depara_jax.models import list_models, load_model
 from depara_jax.recipe import Recipe
-from depara_jax.selection import Placement, attribution_graphs, check_agreement, layer_features
+from depara_jax.selection import (
+    Placement,
+    attribution_graphs,
+    check_agreement,
+    device_mesh,
+    layer_features,
+)
 from depara_jax.selection.placement import from_lead, is_lead
 from depara_jax.store import (
     ArtefactKey,
@@ -29,7 +36,15 @@ from depara_jax.store import (
 from depara_jax.sweep.preemption import PreemptedError
 from depara_jax.types import ModelLike
 
-__all__ = ["Row", "Unit", "compute_unit", "describe_error", "spec_of", "wanted_keys"]
+__all__ = [
+    "Row",
+    "Unit",
+    "compute_unit",
+    "describe_error",
+    "placement_for",
+    "spec_of",
+    "wanted_keys",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +59,8 @@ class Unit:
       recipe: the method.
       probe: number of the probe set in the plan.
       batch_size: images a step.
+      images: devices that images are sharded over.
+      parameters: devices that parameters are sharded over.
     """
 
     model: str
@@ -53,6 +70,8 @@ class Unit:
     recipe: Recipe
     probe: int
     batch_size: int | None = None
+    images: int = 1
+    parameters: int = 1
 
 
 class Row(NamedTuple):
@@ -82,6 +101,20 @@ class Row(NamedTuple):
         """The part that is the same whenever and however often the sweep is run."""
         fields = {key: self._asdict()[key] for key in ("model", "recipe", "probe", "reason")}
         return fields | {"failed": self.status == "failed", "artefacts": list(self.artefacts)}
+
+
+def placement_for(unit: Unit) -> Placement | None:
+    """The devices that a unit's plan asks for; None for JAX's default one.
+
+    Raises:
+      DeparaError: there are not as many here.
+    """
+    many = jax.process_count() > 1
+    if unit.images == unit.parameters == 1 and not many:
+        return None
+    # On many hosts all devices take part; a plan that names no number means all.
+    images = 0 if many and unit.images == 1 else unit.images
+    return Placement(device_mesh(images=images, parameters=unit.parameters))
 
 
 class _Bare(NamedTuple):

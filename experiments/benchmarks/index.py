@@ -90,13 +90,13 @@ def fill(path: Path, copies: Copies, rows: int, dim: int, queries: np.ndarray) -
     return index, exact
 
 
-def recall(index: Index, projected: np.ndarray, exact: np.ndarray) -> dict[str, Any]:
+def recall(index: Index, projected: np.ndarray, exact: np.ndarray, by_signs: int) -> dict[str, Any]:
     """Recall at 10 by shortlist, and seconds of a query, wall and processor."""
     found: dict[int, list[float]] = {size: [] for size in SHORTLISTS}
     wall, cpu, errors, products = [], [], [], []
     for number, vector in enumerate(projected):
         began, used = time.perf_counter(), time.process_time()
-        rows, estimates = nearest_rows(index, vector, max(SHORTLISTS))
+        rows, estimates = nearest_rows(index, vector, max(SHORTLISTS), by_signs=by_signs)
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - used)
         truth = set(np.argsort(-exact[:, number], kind="stable")[:TOP].tolist())
@@ -111,6 +111,7 @@ def recall(index: Index, projected: np.ndarray, exact: np.ndarray) -> dict[str, 
     norm = (RECIPE.node_weight + RECIPE.lam) ** 0.5
     return {
         "queries": len(projected),
+        "by_signs": by_signs,
         "recall_at_10_without_reranking": round(float(np.mean(found[TOP])), 4),
         "recall_at_10_reranked": {str(s): round(float(np.mean(found[s])), 4) for s in SHORTLISTS},
         "ms_median": round(1e3 * float(np.median(wall)), 1),
@@ -188,7 +189,8 @@ def main() -> None:
     projection = Projection(copies.vectors.shape[1], args.dim, 0)
     projected = np.stack([projection(q) for q in queries])
     nearest_rows(index, projected[0], TOP)  # the file into the page cache
-    show(**recall(index, projected, exact))
+    for by_signs in (500, 1000, 2000):
+        show(**recall(index, projected, exact, by_signs))
     show(**reranking(store, args.folder))
     path.unlink()
 

@@ -30,6 +30,7 @@ from depara_jax.store import (
     verify_store,
 )
 from depara_jax.store.keys import ArtefactKey, weights_digest
+from depara_jax.store.locks import Locks
 from tests.networks import forward, model, probe, variables
 
 PAPER = RECIPES["paper"]
@@ -286,6 +287,16 @@ def test_an_object_store_cannot_be_collected_without_a_promise(store):
     with pytest.raises(DeparaError, match="no-writers"):
         collect_garbage(store)
     assert collect_garbage(store, no_writers=True) == []
+
+
+def test_a_place_without_locks_and_renaming_holds_whole_artefacts_too(store):
+    # What differs for gs:// paths: no lock file, no atomic rename. No bucket was tried.
+    store.is_local, store.locks = False, Locks(None)
+    put(store)
+    assert put(store) == store.record(some_key().address)["content"]
+    assert verify_store(store) == (1, {})
+    assert collect_garbage(store, no_writers=True) == []
+    assert not (store.root / ".lock").exists()
 
 
 def test_records_are_plain_json(store):

@@ -39,7 +39,7 @@ def arrays(store: Path) -> dict:
 def test_two_and_four_processes_agree_with_one(tmp_path):
     # Seven images: no job's share of a chunk is whole.
     plan = plan_file(
-        tmp_path / "plan.toml", models=["edges", "corners"], probes=["photographs:probe[:7]"],
+        tmp_path / "plan.toml", models=["edges"], probes=["photographs:probe[:7]"],
         recipes=["default"], layers=["encoder", "block2"], batch_size=5,
     )  # fmt: skip
     code, _, err = finish(start("sweep", plan, "--store", tmp_path / "one"))
@@ -57,8 +57,8 @@ def test_two_and_four_processes_agree_with_one(tmp_path):
             scale = np.abs(a["nodes"]).max()
             assert np.abs(a["nodes"] - b["nodes"]).max() < 1e-6 * scale
             assert np.abs(a["edges"] - b["edges"]).max() < 1e-6
-        assert len(log(store)) == 2  # one process writes
-        assert verify_store(Store(store)) == (4, {})
+        assert len(log(store)) == 1  # one process writes
+        assert verify_store(Store(store)) == (2, {})
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The Ray engine on a local cluster, with a worker that is really killed."""
 
+import dataclasses
 import os
 import signal
 import time
@@ -31,6 +32,9 @@ def test_a_worker_with_other_code_or_images_refuses(tmp_path):
         UNIT, ProbeEntry(str(tmp_path / "none")), probe.fingerprint, root, code_version()
     )
     assert "cannot read the probe set" in row.reason
+    many = dataclasses.replace(UNIT, images=64)
+    row = ray_engine.run_remotely(many, ENTRY, probe.fingerprint, root, code_version())
+    assert "64 x 1 devices" in row.reason
     assert list(store.addresses()) == []
     row = ray_engine.run_remotely(UNIT, ENTRY, probe.fingerprint, root, code_version())
     assert row.status == "computed"

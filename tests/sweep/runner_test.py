@@ -222,6 +222,8 @@ def test_bad_input_is_one_line(capsys, tmp_path, plan, place):
         assert message in err
         assert "Traceback" not in err
     assert main(["sweep", str(plan), "--store", str(place), "--processes", "2"]) == 2
+    plan.write_text(plan.read_text() + "\n[devices]\nimages = 64\n")
+    assert "64 x 1 devices" in sweep(capsys, plan, place)[2]
 
 
 def test_layers_that_a_model_lacks_are_its_failure(capsys, tmp_path, place):
