@@ -136,7 +136,6 @@ def add_to_index(
         differs.
     """
     recipe = Recipe(**index.header.recipe)
-    known = {index.meta(row)["address"] for row in range(len(index))}
     entries = list(store_entries(store))
     reasons = [why_not(index.header, entry) for entry in entries]
     fitting = [e for e, reason in zip(entries, reasons, strict=True) if reason is None]
@@ -146,7 +145,8 @@ def add_to_index(
             f"{entries[0].name}: {reasons[0]}"
         )
     new = sorted(
-        (e for e in fitting if e.address not in known), key=lambda e: (e.model, e.layer, e.address)
+        (e for e in fitting if not index.rows_with("address", e.address)),
+        key=lambda e: (e.model, e.layer, e.address),
     )
     return _append(index, store, new, recipe, progress), len(new)
 

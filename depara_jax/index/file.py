@@ -1,7 +1,8 @@
 """The index file: a header and blocks of rows, memory-mapped, that grows without being rewritten.
 
     header     4,096 bytes: magic, number of rows, length of the JSON after it, JSON
-    block      rows' metadata [r, 1024 bytes of JSON], signs [r, dim / 64 words], vectors [r, dim]
+    block      rows' metadata [r, 1024 bytes of JSON], digests of name, model and address [r, 3],
+               signs [r, dim / 64 words], vectors [r, dim]
     block      ...
 
 All rows of a block have their place from the start (the file is sparse: rows not yet there take no
@@ -12,6 +13,7 @@ a writer that died has left behind it is overwritten by the next.
 
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import struct
@@ -27,6 +29,8 @@ __all__ = ["Index", "IndexHeader"]
 
 MAGIC = b"depara-index-1\0\0"
 HEADER, META = 4096, 1024
+FIELDS = ("meta", "keys", "signs", "vectors")
+KEYS = ("name", "model", "address")
 COUNT_AT = len(MAGIC)
 BLOCK_BYTES = 1 << 24
 
@@ -94,19 +98,20 @@ class Index:
                 f"index {self.path}: {size} bytes are too few for its {self.count} rows (a copy "
                 "that was cut off?); build it anew"
             )
-        self._map = (
-            np.memmap(self.path, self._dtype, "r", HEADER, (self.blocks,)) if self.count else None
-        )
+        self._map = None
+        if self.count:
+            mapped = np.memmap(self.path, self._dtype, "r", HEADER, (self.blocks,))
+            self._map = np.asarray(mapped)  # slicing a plain array is ten times faster
 
     def __len__(self) -> int:
         return self.count
 
     def block(self, number: int) -> Any:
-        """One block: fields meta, signs and vectors of the rows that are there."""
+        """One block: meta, keys, signs and vectors of the rows that are there."""
         assert self._map is not None
         rows = min(self.block_rows, self.count - number * self.block_rows)
         part = self._map[number]
-        return {name: part[name][:rows] for name in ("meta", "signs", "vectors")}
+        return {name: part[name][:rows] for name in FIELDS}
 
     def meta(self, row: int) -> dict[str, Any]:
         """Name, model, layer and address of a row.
@@ -119,6 +124,14 @@ class Index:
             return json.loads(bytes(self.block(number)["meta"][place]).rstrip(b"\0"))
         except ValueError as error:
             raise DeparaError(f"index {self.path}: row {row} is damaged; build it anew") from error
+
+    def rows_with(self, field: str, value: str) -> list[int]:
+        """Rows of a name, a model or an address, without reading the others' metadata."""
+        if self._map is None:
+            return []
+        words = self._map["keys"][:, :, KEYS.index(field)].reshape(-1)[: self.count]
+        rows = np.flatnonzero(words == _word(value)).tolist()
+        return [row for row in rows if self.meta(row)[field] == value]
 
     def vectors(self, rows: Sequence[int] | np.ndarray) -> Float[np.ndarray, "r d"]:
         """Some rows' vectors."""
@@ -167,7 +180,7 @@ class Index:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(COUNT_AT)
                 first = struct.unpack("<Q", file.read(8))[0]  # another writer may have added some
-                self._write_rows(file, first, encoded, np.asarray(vectors, np.float32))
+                self._write_rows(file, first, metas, encoded, np.asarray(vectors, np.float32))
                 file.flush()
                 os.fsync(file.fileno())
                 file.seek(COUNT_AT)
@@ -181,21 +194,31 @@ class Index:
         return Index(self.path)
 
     def _write_rows(
-        self, file: Any, first: int, metas: Sequence[bytes], vectors: np.ndarray
-    ) -> None:
+        self, file: Any, first: int, metas: Sequence[dict[str, Any]], encoded: Sequence[bytes],
+        vectors: np.ndarray,
+    ) -> None:  # fmt: skip
         last = -(-(first + len(metas)) // self.block_rows)
         end = HEADER + last * self._dtype.itemsize
         if os.fstat(file.fileno()).st_size < end:
             file.truncate(end)
-        for i, (meta, vector) in enumerate(zip(metas, vectors, strict=True)):
+        for i, (meta, text, vector) in enumerate(zip(metas, encoded, vectors, strict=True)):
             number, place = divmod(first + i, self.block_rows)
             start = HEADER + number * self._dtype.itemsize
-            content = {"meta": meta.ljust(META, b"\0"), "signs": sign_bits(vector).tobytes(),
-                       "vectors": vector.astype("<f4").tobytes()}  # fmt: skip
+            keys = np.array([_word(meta[field]) for field in KEYS], "<u8")
+            content = {
+                "meta": text.ljust(META, b"\0"),
+                "keys": keys.tobytes(),
+                "signs": sign_bits(vector).tobytes(),
+                "vectors": vector.astype("<f4").tobytes(),
+            }
             for name, data in content.items():
                 offset = self._dtype.fields[name][1]
                 file.seek(start + offset + place * len(data))
                 file.write(data)
+
+
+def _word(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def sign_bits(vector: Float[np.ndarray, " d"]) -> np.ndarray:
@@ -206,8 +229,12 @@ def sign_bits(vector: Float[np.ndarray, " d"]) -> np.ndarray:
 
 def _block(dim: int) -> np.dtype:
     words = -(-dim // 64)
-    rows = max(1, min(256, BLOCK_BYTES // (META + 8 * words + 4 * dim)))
+    rows = max(1, min(256, BLOCK_BYTES // (META + 24 + 8 * words + 4 * dim)))
     return np.dtype(
-        [("meta", f"V{META}", (rows,)), ("signs", "<u8", (rows, words)),
-         ("vectors", "<f4", (rows, dim))]
-    )  # fmt: skip
+        [
+            ("meta", f"V{META}", (rows,)),
+            ("keys", "<u8", (rows, len(KEYS))),
+            ("signs", "<u8", (rows, words)),
+            ("vectors", "<f4", (rows, dim)),
+        ]
+    )

@@ -126,14 +126,14 @@ def find_row(index: Index, name: str) -> int:
       UnknownNameError: there is none; the near names are offered.
       DeparaError: several layers of the model are there.
     """
-    metas = [index.meta(row) for row in range(len(index))]
-    rows = [row for row, meta in enumerate(metas) if name == meta["name"]]
+    rows = index.rows_with("name", name)
     if not rows:
-        rows = [row for row, meta in enumerate(metas) if name == meta["model"]]
+        rows = index.rows_with("model", name)
         if len(rows) > 1:
-            layers = ", ".join(metas[row]["name"] for row in rows[:8])
+            layers = ", ".join(index.meta(row)["name"] for row in rows[:8])
             raise DeparaError(f"index {index.path}: {name!r} has several layers there: {layers}")
     if not rows:
+        metas = [index.meta(row) for row in range(len(index))]
         known = [*dict.fromkeys(m["model"] for m in metas), *(m["name"] for m in metas)]
         raise UnknownNameError(f"model of index {index.path}", name, known)
     return rows[-1]

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
-from depara_jax.models import list_models
 from depara_jax.selection import check_agreement
 from depara_jax.selection.placement import is_lead
 from depara_jax.store import Store, code_version, provenance
 from depara_jax.store.keys import canonical
 from depara_jax.sweep.plan import Plan
-from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for
+from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for, zoo_specs
 
 __all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_units", "probes_of", "run_sweep"]
 
@@ -128,7 +127,8 @@ def plan_units(plan: Plan) -> list[Unit]:
       DeparaError: models of different input shapes without a common grid, whose graphs no one could
         compare.
     """
-    specs = {spec.name: spec for spec in list_models(plan.zoo)}
+    zoo_specs.cache_clear()  # the manifest may have changed since the last sweep
+    specs = zoo_specs(plan.zoo)
     models = plan.models or tuple(specs)
     if not models:
         raise DeparaError(f"zoo {plan.zoo!r} has no models; there is nothing to sweep")

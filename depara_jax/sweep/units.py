@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ __all__ = [
     "placement_for",
     "spec_of",
     "wanted_keys",
+    "zoo_specs",
 ]
 
 
@@ -125,13 +127,18 @@ class _Bare(NamedTuple):
     variables: Any = None
 
 
+@functools.lru_cache(maxsize=4)
+def zoo_specs(zoo: str) -> Mapping[str, Any]:
+    """Specs of a zoo by name. Kept, since every unit asks; a sweep clears it when it begins."""
+    return {spec.name: spec for spec in list_models(zoo)}
+
+
 def spec_of(unit: Unit) -> Any | None:
     """The spec of a model whose zoo knows its weights' digest, without reading the weights."""
     try:
-        specs = {spec.name: spec for spec in list_models(unit.zoo)}
+        spec = zoo_specs(unit.zoo).get(unit.model)
     except DeparaError:
         return None
-    spec = specs.get(unit.model)
     return spec if spec is not None and spec.sha256 else None
 
 
