@@ -201,6 +201,8 @@ class Index:
         end = HEADER + last * self._dtype.itemsize
         if os.fstat(file.fileno()).st_size < end:
             file.truncate(end)
+        fields: Any = self._dtype.fields
+        offsets = {name: fields[name][1] for name in FIELDS}
         for i, (meta, text, vector) in enumerate(zip(metas, encoded, vectors, strict=True)):
             number, place = divmod(first + i, self.block_rows)
             start = HEADER + number * self._dtype.itemsize
@@ -212,7 +214,7 @@ class Index:
                 "vectors": vector.astype("<f4").tobytes(),
             }
             for name, data in content.items():
-                offset = self._dtype.fields[name][1]
+                offset = offsets[name]
                 file.seek(start + offset + place * len(data))
                 file.write(data)
 

@@ -20,7 +20,7 @@ from depara_jax.store import Store, load_graph
 __all__ = ["Match", "find_row", "nearest_rows", "query_index"]
 
 # Rows that come through the first pass, and through the second. Measured: experiments/README.md.
-BY_SIGNS, BY_PROJECTION = 2000, 100
+BY_SIGNS, BY_PROJECTION = 1000, 100
 
 
 class Match(NamedTuple):

@@ -9,6 +9,7 @@ index. What is right is the similarity of the whole vectors, computed beside.
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -189,6 +190,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = 3000 if args.quick else args.rows
     args.folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(args.folder / "store", ignore_errors=True)  # graphs of other code do not mix
     store = Store(args.folder / "store", create=True)
     copies = Copies(real_graphs(store, args.images), args.images)
     show = lambda **line: print(json.dumps(line | {"load": os.getloadavg()[0]}), flush=True)  # noqa: E731
