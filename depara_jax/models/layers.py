@@ -1,11 +1,66 @@
 """Layers whose details decide whether a port agrees with its original."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float
 
-__all__ = ["adaptive_avg_pool"]
+from depara_jax.errors import DeparaError
+
+__all__ = ["ConvNorm", "adaptive_avg_pool", "check_images"]
+
+Padding = Literal["torch", "same"]
+
+
+class ConvNorm(nnx.Module):
+    """A convolution without bias and its batch normalisation with the stored statistics.
+
+    Padding "torch" is (size - 1)/2 on every side whatever the stride, "same" TensorFlow's, which
+    pads a strided convolution more on the right and below.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        rngs: nnx.Rngs,
+        *,
+        size: int = 1,
+        stride: int = 1,
+        padding: Padding = "torch",
+        epsilon: float = 1e-5,
+    ):
+        pad = (size - 1) // 2
+        self.conv = nnx.Conv(
+            n_in,
+            n_out,
+            kernel_size=(size, size),
+            strides=(stride, stride),
+            padding="SAME" if padding == "same" else ((pad, pad), (pad, pad)),
+            use_bias=False,
+            rngs=rngs,
+        )
+        self.norm = nnx.BatchNorm(n_out, use_running_average=True, epsilon=epsilon, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Output of the convolution and of the normalisation."""
+        conv = self.conv(x)
+        return conv, self.norm(conv)
+
+
+def check_images(images: jax.Array, architecture: str) -> None:
+    """Refuses what is not a batch of colour images.
+
+    Raises:
+      DeparaError: the shape is not [n, h, w, 3].
+    """
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise DeparaError(
+            f"{architecture} takes images [n, h, w, 3], got shape {tuple(images.shape)}"
+        )
 
 
 def adaptive_avg_pool(

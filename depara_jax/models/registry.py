@@ -9,7 +9,8 @@ from typing import Any
 import jax
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models import taskonomy, vgg
+from depara_jax.models import resnet, taskonomy, vgg
+from depara_jax.models.port import convert, port_model, port_spec, random_variables
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
 from depara_jax.weights.readers import file_sha256, read_tensors
 
@@ -106,6 +107,41 @@ def _taskonomy(task: taskonomy.Task) -> Architecture:
     )
 
 
+def _port(
+    network: Any,
+    make: Callable[[int], Any],
+    schemes: Callable[[Any], Any],
+    count_classes: Callable[[Mapping[str, Any]], int | None],
+    classes: int = 1000,
+) -> Architecture:
+    """An architecture of `models.port`; `make` takes the number of classes."""
+
+    def config(num_classes: int | None) -> Any:
+        return make(classes if num_classes is None else num_classes)
+
+    return Architecture(
+        name=config(None).architecture,
+        config=config,
+        make_spec=port_spec,
+        random=functools.partial(random_variables, network),
+        convert=lambda config, tensors, *, source: convert(
+            network, config, schemes(config), tensors, source=source
+        ),
+        count_classes=count_classes,
+        assemble=functools.partial(port_model, network),
+    )
+
+
+def _resnet(depth: int, family: resnet.Family) -> Architecture:
+    return _port(
+        resnet.ResNet,
+        lambda classes: resnet.ResNetConfig(depth, family, classes),
+        resnet.schemes,
+        resnet.count_classes,
+        classes=10 if family == "cifar" else 1000,
+    )
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg11": _vgg(11, False),
     "vgg11_bn": _vgg(11, True),
@@ -115,6 +151,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg16_bn": _vgg(16, True),
     "vgg19": _vgg(19, False),
     "vgg19_bn": _vgg(19, True),
+    **{f"resnet{depth}": _resnet(depth, "imagenet") for depth in (18, 34, 50, 101, 152)},
+    **{f"cifar_resnet{depth}": _resnet(depth, "cifar") for depth in (20, 32, 44, 56, 110)},
     **{f"taskonomy/{name}": _taskonomy(task) for name, task in taskonomy.TASKS.items()},
 }
 
