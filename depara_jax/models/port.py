@@ -26,9 +26,11 @@ __all__ = [
     "PortConfig",
     "PureForward",
     "Scheme",
+    "classifier_rules",
     "convert",
     "count_outputs",
     "flatten_variables",
+    "graph_rules",
     "port_model",
     "port_spec",
     "random_variables",
@@ -232,6 +234,36 @@ def torch_conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> li
         Rule(rf"{conv}\.weight", f"{target}.conv.kernel", kind),
         *torch_norm(norm, f"{target}.norm"),
     ]
+
+
+def classifier_rules(
+    source: str, target: str = "classifier", kind: str = "pointwise"
+) -> list[Rule]:
+    """Rules of the last linear layer under PyTorch's names; `source` is an expression."""
+    return [
+        Rule(rf"{source}\.weight", f"{target}.kernel", kind),
+        Rule(rf"{source}\.bias", f"{target}.bias"),
+    ]
+
+
+def graph_rules(parts: Sequence[tuple[str, str, str]], classes: str | None) -> Scheme:
+    """The scheme of the graph format (see `weights.graph_format`), which is in execution order.
+
+    Args:
+      parts: (operation such as "conv.s2.d1.relu6", target, transform) of the k-th convolution.
+      classes: target of the last linear layer; None leaves out whatever comes after the parts, as
+        in trunks with heads for segmentation or pose.
+    """
+    parts = list(parts)
+    if classes is not None:
+        parts.append(("(?:conv|linear).s1.d1.linear", classes, "pointwise"))
+    rules = []
+    for k, (operation, target, transform) in enumerate(parts):
+        source = f"{k:02d}.{operation}".replace(".", r"\.")
+        rules.append(Rule(rf"{source}\.kernel", f"{target}.kernel", transform))
+        rules.append(Rule(rf"{source}\.bias", f"{target}.bias"))
+    behind = () if classes is not None else tuple(rf"{k:02d}\..*" for k in range(len(parts), 100))
+    return Scheme("the graph format", r"00\.conv\..*\.kernel", rules, behind)
 
 
 @functools.cache

@@ -9,7 +9,14 @@ from typing import Any
 import jax
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models import resnet, taskonomy, vgg
+from depara_jax.models import (
+    efficientnet_lite,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet,
+    taskonomy,
+    vgg,
+)
 from depara_jax.models.port import convert, port_model, port_spec, random_variables
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
 from depara_jax.weights.readers import file_sha256, read_tensors
@@ -30,6 +37,7 @@ class Architecture:
       count_classes: {source name: array} -> number of classes, None where it cannot be seen.
       assemble: (configuration, variables=, spec=) -> `Model`.
       read: path -> ({source name: array}, the file's sha256 or None).
+      configure: (configuration, {source name: array}) -> the configuration that the names ask for.
     """
 
     name: str
@@ -43,6 +51,7 @@ class Architecture:
         read_tensors(path),
         file_sha256(path),
     )
+    configure: Callable[[Any, Mapping[str, Any]], Any] = lambda config, tensors: config
 
     def spec(self, *, num_classes: int | None = None, input: InputSpec | None = None) -> ModelSpec:
         """The spec of a network without weights."""
@@ -62,6 +71,7 @@ class Architecture:
         else:
             tensors, sha256 = self.read(weights)
             config = self.config(num_classes or self.count_classes(tensors))
+            config = self.configure(config, tensors)
             variables = self.convert(config, tensors, source=f"weights file {weights}")
         spec = self.make_spec(config, input=input, sha256=sha256)
         return self.assemble(config, variables=variables, spec=spec)
@@ -113,6 +123,7 @@ def _port(
     schemes: Callable[[Any], Any],
     count_classes: Callable[[Mapping[str, Any]], int | None],
     classes: int = 1000,
+    configure: Callable[[Any, Mapping[str, Any]], Any] = lambda config, tensors: config,
 ) -> Architecture:
     """An architecture of `models.port`; `make` takes the number of classes."""
 
@@ -129,6 +140,7 @@ def _port(
         ),
         count_classes=count_classes,
         assemble=functools.partial(port_model, network),
+        configure=configure,
     )
 
 
@@ -139,6 +151,36 @@ def _resnet(depth: int, family: resnet.Family) -> Architecture:
         resnet.schemes,
         resnet.count_classes,
         classes=10 if family == "cifar" else 1000,
+        configure=resnet.configure,
+    )
+
+
+def _mobilenet_v1(width: float) -> Architecture:
+    return _port(
+        mobilenet_v1.MobileNetV1,
+        lambda classes: mobilenet_v1.MobileNetV1Config(width, classes),
+        mobilenet_v1.schemes,
+        mobilenet_v1.count_classes,
+        configure=mobilenet_v1.configure,
+    )
+
+
+def _mobilenet_v2(width: float) -> Architecture:
+    return _port(
+        mobilenet_v2.MobileNetV2,
+        lambda classes: mobilenet_v2.MobileNetV2Config(width, classes),
+        mobilenet_v2.schemes,
+        mobilenet_v2.count_classes,
+        configure=mobilenet_v2.configure,
+    )
+
+
+def _efficientnet_lite(size: int) -> Architecture:
+    return _port(
+        efficientnet_lite.EfficientNetLite,
+        lambda classes: efficientnet_lite.EfficientNetLiteConfig(size, classes),
+        efficientnet_lite.schemes,
+        efficientnet_lite.count_classes,
     )
 
 
@@ -152,7 +194,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg19": _vgg(19, False),
     "vgg19_bn": _vgg(19, True),
     **{f"resnet{depth}": _resnet(depth, "imagenet") for depth in (18, 34, 50, 101, 152)},
-    **{f"cifar_resnet{depth}": _resnet(depth, "cifar") for depth in (20, 32, 44, 56, 110)},
+    **{f"cifar_resnet{depth}": _resnet(depth, "cifar") for depth in (8, 20, 32, 44, 56, 110)},
+    **{f"mobilenet_v1_{width}": _mobilenet_v1(width) for width in (0.25, 0.5, 0.75, 1.0)},
+    **{f"mobilenet_v2_{width}": _mobilenet_v2(width) for width in (0.35, 0.5, 0.75, 1.0, 1.4)},
+    **{f"efficientnet_lite{size}": _efficientnet_lite(size) for size in range(5)},
     **{f"taskonomy/{name}": _taskonomy(task) for name, task in taskonomy.TASKS.items()},
 }
 

@@ -34,12 +34,15 @@ class ResNetConfig:
         and shortcuts without weights, padded with zero channels (section 4.2, option A).
       num_classes: outputs of the last linear layer.
       width: factor on all channel counts, for narrow networks.
+      tensorflow: MLPerf Tiny's ResNet-8: TensorFlow's padding, projection shortcuts, normalisation
+        folded in, pixels as they are.
     """
 
     depth: int = 50
     family: Family = "imagenet"
     num_classes: int = 1000
     width: float = 1.0
+    tensorflow: bool = False
 
     def __post_init__(self):
         cifar = self.family == "cifar"
@@ -70,6 +73,11 @@ class ResNetConfig:
         return self.family == "imagenet" and self.depth >= 50
 
     @property
+    def projects(self) -> bool:
+        """Whether shortcuts to other shapes have weights."""
+        return self.family == "imagenet" or self.tensorflow
+
+    @property
     def units(self) -> tuple[int, ...]:
         """Units of each stage."""
         if self.family == "cifar":
@@ -96,18 +104,18 @@ class ResNetConfig:
         A unit's own name is its output; UNIT.conv and UNIT.norm are its last convolution and the
         normalisation after that, before the shortcut is added.
         """
-        addresses = [a for s in self.stages for a in (f"{s}.conv", f"{s}.norm", s)]
+        kinds = ("conv",) if self.tensorflow else ("conv", "norm")
+        stages = [(*(f"{s}.{kind}" for kind in kinds), s) for s in self.stages]
         pool = ("maxpool",) if self.family == "imagenet" else ()
-        return (*addresses[:3], *pool, *addresses[3:], "avgpool", "fc")
+        units = (address for stage in stages[1:] for address in stage)
+        return (*stages[0], *pool, *units, "avgpool", "fc")
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """The units' addresses at each feature point; see `ModelSpec.points`."""
-        return (
-            ("conv", (*(f"{stage}.conv" for stage in self.stages), "fc")),
-            ("norm", (*(f"{stage}.norm" for stage in self.stages), "fc")),
-            ("activation", self.stages),
-        )
+        kinds = ("conv",) if self.tensorflow else ("conv", "norm")
+        linear = [(kind, (*(f"{stage}.{kind}" for stage in self.stages), "fc")) for kind in kinds]
+        return (*linear, ("activation", self.stages))
 
     @property
     def encoder(self) -> str:
@@ -124,4 +132,6 @@ class ResNetConfig:
         """ImageNet's mean and spread, at 224 pixels or, for CIFAR, at 32."""
         if self.family == "imagenet":
             return InputSpec.imagenet()
+        if self.tensorflow:
+            return InputSpec(size=(32, 32), scale=(0.0, 255.0))
         return InputSpec.imagenet(size=32, resize=32)

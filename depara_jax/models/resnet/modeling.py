@@ -20,18 +20,20 @@ class Unit(nnx.Module):
 
     def __init__(self, n_in: int, width: int, stride: int, config: ResNetConfig, rngs: nnx.Rngs):
         self.stride = stride
+        rest = _variant(config)
         self.n_out = width * EXPANSION if config.bottleneck else width
         if config.bottleneck:
-            self.conv1 = ConvNorm(n_in, width, rngs)
-            self.conv2 = ConvNorm(width, width, rngs, size=3, stride=stride)
-            self.conv3 = ConvNorm(width, self.n_out, rngs)
+            self.conv1 = ConvNorm(n_in, width, rngs, **rest)
+            self.conv2 = ConvNorm(width, width, rngs, size=3, stride=stride, **rest)
+            self.conv3 = ConvNorm(width, self.n_out, rngs, **rest)
         else:
-            self.conv1 = ConvNorm(n_in, width, rngs, size=3, stride=stride)
-            self.conv2 = ConvNorm(width, width, rngs, size=3)
+            self.conv1 = ConvNorm(n_in, width, rngs, size=3, stride=stride, **rest)
+            self.conv2 = ConvNorm(width, width, rngs, size=3, **rest)
             self.conv3 = None
-        changes = stride != 1 or n_in != self.n_out
-        projects = changes and config.family == "imagenet"
-        self.shortcut = ConvNorm(n_in, self.n_out, rngs, stride=stride) if projects else None
+        projects = config.projects and (stride != 1 or n_in != self.n_out)
+        self.shortcut = (
+            ConvNorm(n_in, self.n_out, rngs, stride=stride, **rest) if projects else None
+        )
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The last convolution, its normalisation, and the unit's output."""
@@ -48,6 +50,10 @@ class Unit(nnx.Module):
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
 
 
+def _variant(config: ResNetConfig) -> dict:
+    return {"padding": "same" if config.tensorflow else "torch", "folded": config.tensorflow}
+
+
 class ResNet(nnx.Module):
     """The network; any image size works."""
 
@@ -55,7 +61,10 @@ class ResNet(nnx.Module):
         self.config = config
         n_in = config.widths[0]
         imagenet = config.family == "imagenet"
-        self.stem = ConvNorm(3, n_in, rngs, size=7 if imagenet else 3, stride=2 if imagenet else 1)
+        self.stem = ConvNorm(
+            3, n_in, rngs, size=7 if imagenet else 3, stride=2 if imagenet else 1,
+            **_variant(config),
+        )  # fmt: skip
         stages = []
         for b, (width, count) in enumerate(zip(config.widths, config.units, strict=True)):
             units = []
@@ -76,6 +85,8 @@ class ResNet(nnx.Module):
         conv, norm = self.stem(images)
         x = jax.nn.relu(norm)
         out = {"stem.conv": conv, "stem.norm": norm, "stem": x}
+        if self.config.tensorflow:
+            del out["stem.norm"]
         if self.config.family == "imagenet":
             # PyTorch's padding by one on every side; "SAME" would pad even sizes on one alone.
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
@@ -83,7 +94,9 @@ class ResNet(nnx.Module):
         for b, units in enumerate(self.stages, start=1):
             for u, unit in enumerate(units):
                 name = f"layer{b}.{u}"
-                out[f"{name}.conv"], out[f"{name}.norm"], x = unit(x)
+                out[f"{name}.conv"], norm, x = unit(x)
+                if not self.config.tensorflow:
+                    out[f"{name}.norm"] = norm
                 out[name] = x
         out["avgpool"] = x.mean(axis=(1, 2))
         out["fc"] = self.fc(out["avgpool"])
