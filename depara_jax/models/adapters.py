@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.spec import InputSpec, Model
+from depara_jax.types import Array
 
 __all__ = ["from_function", "from_keras", "from_linen", "from_nnx"]
 
@@ -130,10 +131,16 @@ def from_keras(
 
     Raises:
       UnknownNameError: a layer that the model does not have; the near ones are offered.
-      DeparaError: Keras runs on another backend, or the model is not functional.
+      DeparaError: Keras is not installed or runs on another backend, or the model is not
+        functional.
     """
-    import keras
-
+    try:
+        import keras
+    except ImportError as error:
+        raise DeparaError(
+            f"model {name!r}: the adapter needs Keras 3; pip install 'depara-jax[keras]', and set "
+            f"KERAS_BACKEND=jax before Keras is imported ({error})"
+        ) from error
     if keras.backend.backend() != "jax":
         raise DeparaError(
             f"Keras runs on its {keras.backend.backend()} backend; set KERAS_BACKEND=jax before "
@@ -164,7 +171,7 @@ class _NNXForward:
 
     graphdef: Any
 
-    def __call__(self, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, variables: Any, images: Array) -> dict[str, jax.Array]:
         from flax import nnx
 
         module = nnx.merge(self.graphdef, variables)
@@ -178,7 +185,7 @@ class _LinenForward:
     module: Any
     options: tuple[tuple[str, Any], ...]
 
-    def __call__(self, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, variables: Any, images: Array) -> dict[str, jax.Array]:
         from flax import linen
 
         found: list[tuple[str, Any]] = []
@@ -199,7 +206,7 @@ class _KerasForward:
     model: Any
     names: tuple[str, ...]
 
-    def __call__(self, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, variables: Any, images: Array) -> dict[str, jax.Array]:
         trainable, rest = variables
         outputs, _ = self.model.stateless_call(trainable, rest, images, training=False)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
@@ -214,7 +221,7 @@ class _Chosen:
     forward: Any
     layers: tuple[str, ...]
 
-    def __call__(self, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, variables: Any, images: Array) -> dict[str, jax.Array]:
         out = self.forward(variables, images)
         for layer in self.layers:
             if layer not in out:
@@ -238,11 +245,18 @@ def _recorded(module: Any) -> Iterator[list[tuple[str, Any]]]:
     classes = {type(m) for p, m in nnx.iter_modules(module) if p and "__call__" in dir(type(m))}
     found: list[tuple[str, Any]] = []
 
+    active: list[int] = []
+
     def wrapped(call: Any) -> Any:
         def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-            out = call(self, *args, **kwargs)
             # A subclass that calls its parent's method gets here twice; the outer one counts.
-            if id(self) in paths and not (found and found[-1][1] is out):
+            inner = bool(active) and active[-1] == id(self)
+            active.append(id(self))
+            try:
+                out = call(self, *args, **kwargs)
+            finally:
+                active.pop()
+            if id(self) in paths and not inner:
                 found.append((paths[id(self)], out))
             return out
 

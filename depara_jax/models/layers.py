@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.types import Array
 
 __all__ = [
     "ConvNorm",
