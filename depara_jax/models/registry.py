@@ -10,12 +10,14 @@ import jax
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models import (
+    convnext,
     efficientnet_lite,
     mobilenet_v1,
     mobilenet_v2,
     resnet,
     taskonomy,
     vgg,
+    vit,
 )
 from depara_jax.models.port import convert, port_model, port_spec, random_variables
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
@@ -184,6 +186,25 @@ def _efficientnet_lite(size: int) -> Architecture:
     )
 
 
+def _vit(size: Any, patch: int) -> Architecture:
+    return _port(
+        vit.ViT,
+        lambda classes: vit.ViTConfig(size, patch, classes),
+        vit.schemes,
+        vit.count_classes,
+        configure=vit.configure,
+    )
+
+
+def _convnext(size: Any) -> Architecture:
+    return _port(
+        convnext.ConvNeXt,
+        lambda classes: convnext.ConvNeXtConfig(size, classes),
+        convnext.schemes,
+        convnext.count_classes,
+    )
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg11": _vgg(11, False),
     "vgg11_bn": _vgg(11, True),
@@ -198,6 +219,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     **{f"mobilenet_v1_{width}": _mobilenet_v1(width) for width in (0.25, 0.5, 0.75, 1.0)},
     **{f"mobilenet_v2_{width}": _mobilenet_v2(width) for width in (0.35, 0.5, 0.75, 1.0, 1.4)},
     **{f"efficientnet_lite{size}": _efficientnet_lite(size) for size in range(5)},
+    **{f"vit_{size}{patch}": _vit(size, patch) for size in "sbl" for patch in (8, 14, 16, 32)},
+    **{f"convnext_{size}": _convnext(size) for size in ("tiny", "small", "base", "large")},
     **{f"taskonomy/{name}": _taskonomy(task) for name, task in taskonomy.TASKS.items()},
 }
 

@@ -9,23 +9,21 @@ from PIL import Image
 
 from depara_jax.errors import DeparaError
 
-__all__ = ["TARGETS", "Labelled", "probe_images", "target_images"]
+__all__ = ["TARGETS", "Labelled", "probe_images", "probe_labels", "target_images"]
 
-TARGETS = ("clothing", "cifar10", "visda")
+TARGETS = ("clothing", "cifar10")
 
 
 class Labelled(NamedTuple):
-    """Images of one target task, a multiple of the class count, in a seeded order.
+    """Images of one target task, in a seeded order.
 
     Attributes:
       images: 8-bit RGB arrays of any size.
       labels: [n] class ids.
-      train: how many of them, from the front, are for fitting; the rest is for scoring.
     """
 
     images: list[np.ndarray]
     labels: np.ndarray
-    train: int
 
 
 def probe_images(shared: Path, count: int) -> list[np.ndarray]:
@@ -33,22 +31,24 @@ def probe_images(shared: Path, count: int) -> list[np.ndarray]:
     return [image for _, image in _visda(shared)][:count]
 
 
+def probe_labels(shared: Path, count: int) -> np.ndarray:
+    """Class ids of the probe set's photographs: the third target task, whose features are there."""
+    kinds = [name.split("_")[0] for name, _ in _visda(shared)]
+    return np.unique(kinds, return_inverse=True)[1][:count]
+
+
 def target_images(shared: Path, target: str, count: int) -> Labelled:
-    """Labelled images of a target task; two thirds are for fitting."""
+    """Labelled images of a target task."""
     rng = np.random.default_rng(0)
     if target == "cifar10":
         with np.load(_existing(shared / "data/images/cifar_lossless4k.npz")) as file:
             images, labels = list(file["X"]), file["Y"].astype(int)
-    elif target == "visda":
-        pairs = _visda(shared)
-        images = [image for _, image in pairs]
-        labels = np.unique([name.split("_")[0] for name, _ in pairs], return_inverse=True)[1]
     elif target == "clothing":
         images, labels = _clothing(shared, count, rng)
     else:
         raise DeparaError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
     order = rng.permutation(len(labels))[:count]
-    return Labelled([images[i] for i in order], labels[order], 2 * len(order) // 3)
+    return Labelled([images[i] for i in order], labels[order])
 
 
 def _existing(path: Path) -> Path:
