@@ -169,10 +169,34 @@ def _entry(fields: Mapping[str, Any], folder: Path, where: str) -> Entry:
         values["weights"] = folder / expanded
     if "input" in fields:
         try:
-            values["input"] = InputSpec(**fields["input"])
+            values["input"] = _input(fields["input"])
         except (TypeError, DeparaError) as error:
             raise DeparaError(f"{where}: input: {error}") from error
     return Entry(**values)
+
+
+def _input(fields: Mapping[str, Any]) -> InputSpec:
+    """An `InputSpec` of TOML's lists, in which 255 stands for 255.0 too."""
+    values: dict[str, Any] = {}
+    for field, value in fields.items():
+        if field in ("size", "hole"):
+            if not _numbers(value, int) or len(value) != 2:
+                raise DeparaError(f"{field} must be two whole numbers, got {value!r}")
+            values[field] = tuple(value)
+        elif field in ("scale", "mean", "std", "clip"):
+            if not _numbers(value, int, float):
+                raise DeparaError(f"{field} must be a list of numbers, got {value!r}")
+            values[field] = tuple(map(float, value))
+        elif isinstance(value, {"resize": int, "channels": str}.get(field, object)):
+            values[field] = value
+        else:
+            raise DeparaError(f"{field} cannot be {value!r}")
+    return InputSpec(**values)
+
+
+def _numbers(value: Any, *kinds: type) -> bool:
+    """Whether it is a list of these kinds of numbers; `true` is none."""
+    return isinstance(value, list) and all(type(item) in kinds for item in value)
 
 
 def _load(manifest: Manifest, entry: Entry) -> Model:

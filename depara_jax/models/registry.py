@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,8 +20,15 @@ from depara_jax.models import (
     vgg,
     vit,
 )
-from depara_jax.models.port import convert, port_model, port_spec, random_variables
+from depara_jax.models.port import (
+    convert,
+    flatten_variables,
+    port_model,
+    port_spec,
+    random_variables,
+)
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.weights.cache import read_converted, remember, remembered
 from depara_jax.weights.readers import file_sha256, read_tensors
 
 __all__ = ["ARCHITECTURES", "Architecture", "build_model", "list_architectures"]
@@ -40,6 +48,7 @@ class Architecture:
       assemble: (configuration, variables=, spec=) -> `Model`.
       read: path -> ({source name: array}, the file's sha256 or None).
       configure: (configuration, {source name: array}) -> the configuration that the names ask for.
+      cached: whether converted weights are kept (see `weights.cache`).
     """
 
     name: str
@@ -54,6 +63,7 @@ class Architecture:
         file_sha256(path),
     )
     configure: Callable[[Any, Mapping[str, Any]], Any] = lambda config, tensors: config
+    cached: bool = False
 
     def spec(self, *, num_classes: int | None = None, input: InputSpec | None = None) -> ModelSpec:
         """The spec of a network without weights."""
@@ -71,12 +81,31 @@ class Architecture:
             config, sha256 = self.config(num_classes), None
             variables = self.random(config, jax.random.key(seed or 0))
         else:
-            tensors, sha256 = self.read(weights)
-            config = self.config(num_classes or self.count_classes(tensors))
-            config = self.configure(config, tensors)
-            variables = self.convert(config, tensors, source=f"weights file {weights}")
+            config, variables, sha256 = self._from_file(Path(weights), num_classes)
         spec = self.make_spec(config, input=input, sha256=sha256)
         return self.assemble(config, variables=variables, spec=spec)
+
+    def _from_file(self, weights: Path, num_classes: int | None) -> tuple[Any, Any, str | None]:
+        """Configuration, variables and digest of a file; other frameworks' are converted once."""
+        source = f"weights file {weights}"
+        plain = weights.suffix.lower() == ".safetensors"  # as quick to read as the cache
+        kept = None
+        if self.cached and plain:
+            kept = read_converted(weights, self.name)
+        elif self.cached:
+            kept = remembered(self.name, num_classes, file_sha256(weights))
+        if kept is not None:
+            fields, tensors = kept
+            config = type(self.config(num_classes))(**fields)
+            return config, self.convert(config, tensors, source=source), file_sha256(weights)
+        tensors, sha256 = self.read(weights)
+        config = self.config(num_classes or self.count_classes(tensors))
+        config = self.configure(config, tensors)
+        variables = self.convert(config, tensors, source=source)
+        if self.cached and not plain and sha256 is not None:
+            fields, arrays = dataclasses.asdict(config), flatten_variables(variables)
+            remember(self.name, num_classes, sha256, fields, arrays)
+        return config, variables, sha256
 
 
 def _vgg(depth: int, batch_norm: bool) -> Architecture:
@@ -143,6 +172,7 @@ def _port(
         count_classes=count_classes,
         assemble=functools.partial(port_model, network),
         configure=configure,
+        cached=True,
     )
 
 
