@@ -15,6 +15,7 @@ from depara_jax.types import Array
 __all__ = [
     "ConvNorm",
     "Depthwise",
+    "LayerNorm",
     "Padding",
     "adaptive_avg_pool",
     "check_images",
@@ -151,6 +152,24 @@ def _pads(n: int, taps: int, stride: int, dilation: int, padding: Padding) -> tu
         return reach // 2, reach // 2
     total = max((-(-n // stride) - 1) * stride + reach + 1 - n, 0)
     return total // 2, total - total // 2
+
+
+class LayerNorm(nnx.Module):
+    """Normalisation of the last axis, in the precision of its input (Flax's mixes two in float64).
+
+    The variance is that of the differences from the mean, as PyTorch computes it.
+    """
+
+    def __init__(self, width: int, *, epsilon: float = 1e-6):
+        self.scale = nnx.Param(jnp.ones(width))
+        self.bias = nnx.Param(jnp.zeros(width))
+        self.epsilon = epsilon
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., width] -> [..., width]."""
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = (centred * centred).mean(axis=-1, keepdims=True)
+        return centred * jax.lax.rsqrt(variance + self.epsilon) * self.scale[...] + self.bias[...]
 
 
 def check_images(images: jax.Array, architecture: str) -> None:

@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/pretrained_zoo"))
     parser.add_argument("--zoo", default=str(HERE / "zoo.toml"), help="a TOML manifest")
-    parser.add_argument("--images", type=int, default=120, help="probe images")
+    parser.add_argument("--images", type=int, default=80, help="probe images")
     parser.add_argument("--target-images", type=int, default=300, help="of each target")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--only", default=None, help="names of networks, with commas")

@@ -1,7 +1,6 @@
 """The shape of a ConvNeXt as one frozen, hashable value."""
 
 import dataclasses
-from typing import Literal
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.spec import InputSpec
@@ -27,7 +26,7 @@ class ConvNeXtConfig:
       narrow: a factor on all channel counts, for narrow networks.
     """
 
-    size: Literal["tiny", "small", "base", "large"] = "tiny"
+    size: str = "tiny"
     num_classes: int = 1000
     narrow: float = 1.0
 

@@ -8,15 +8,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from depara_jax.models.convnext.config import ConvNeXtConfig
-from depara_jax.models.layers import Depthwise, check_images
+from depara_jax.models.layers import Depthwise, LayerNorm, check_images
 
 __all__ = ["ConvNeXt"]
 
 _EPSILON = 1e-6
-
-
-def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    return nnx.LayerNorm(width, epsilon=_EPSILON, rngs=rngs)
 
 
 class Block(nnx.Module):
@@ -24,7 +20,7 @@ class Block(nnx.Module):
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.depthwise = Depthwise(width, rngs, size=7, use_bias=True)
-        self.norm = _norm(width, rngs)
+        self.norm = LayerNorm(width, epsilon=_EPSILON)
         self.fc1 = nnx.Linear(width, 4 * width, rngs=rngs)
         self.fc2 = nnx.Linear(4 * width, width, rngs=rngs)
         self.layer_scale = nnx.Param(jnp.full(width, 1e-6))
@@ -41,7 +37,7 @@ class Down(nnx.Module):
     """Normalisation and a 2x2 convolution of stride 2."""
 
     def __init__(self, n_in: int, n_out: int, rngs: nnx.Rngs):
-        self.norm = _norm(n_in, rngs)
+        self.norm = LayerNorm(n_in, epsilon=_EPSILON)
         self.conv = nnx.Conv(n_in, n_out, (2, 2), strides=(2, 2), padding="VALID", rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,7 +52,7 @@ class ConvNeXt(nnx.Module):
         self.config = config
         widths = config.widths
         self.stem = nnx.Conv(3, widths[0], (4, 4), strides=(4, 4), padding="VALID", rngs=rngs)
-        self.stem_norm = _norm(widths[0], rngs)
+        self.stem_norm = LayerNorm(widths[0], epsilon=_EPSILON)
         self.downs = nnx.List([Down(a, b, rngs) for a, b in zip(widths, widths[1:], strict=False)])
         self.stages = nnx.List(
             [
@@ -64,7 +60,7 @@ class ConvNeXt(nnx.Module):
                 for width, depth in zip(widths, config.depths, strict=True)
             ]
         )
-        self.norm = _norm(widths[-1], rngs)
+        self.norm = LayerNorm(widths[-1], epsilon=_EPSILON)
         self.head = nnx.Linear(widths[-1], config.num_classes, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:

@@ -1,7 +1,6 @@
 """The shape of a vision transformer as one frozen, hashable value."""
 
 import dataclasses
-from typing import Literal
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.spec import InputSpec
@@ -29,11 +28,11 @@ class ViTConfig:
       narrow: a factor on width and heads, for narrow networks.
     """
 
-    size: Literal["s", "b", "l"] = "b"
+    size: str = "b"
     patch: int = 16
     num_classes: int = 1000
     image: int = 224
-    pool: Literal["token", "mean"] = "token"
+    pool: str = "token"
     class_token: bool = True
     blocks: int | None = None
     narrow: float = 1.0
