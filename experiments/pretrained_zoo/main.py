@@ -14,6 +14,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.models import list_models, load_model
 from experiments.pretrained_zoo.cells import feature_cell, graph_cell
 from experiments.pretrained_zoo.images import TARGETS, probe_images, target_images
+from experiments.pretrained_zoo.report import report
 
 HERE = Path(__file__).parent
 
@@ -27,9 +28,14 @@ def main() -> int:
     parser.add_argument("--target-images", type=int, default=300, help="of each target")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--only", default=None, help="names of networks, with commas")
+    parser.add_argument("--report", action="store_true", help="from the cells that are there")
+    parser.add_argument("--results", type=Path, default=HERE / "results.json")
+    parser.add_argument("--figures", type=Path, default=HERE)
     args = parser.parse_args()
     try:
-        extract(args)
+        if not args.report:
+            extract(args)
+        report(args)
     except DeparaError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -46,14 +52,17 @@ def extract(args: argparse.Namespace) -> None:
     targets = {
         t: target_images(shared, t, args.target_images) for t in args.targets.split(",") if t
     }
-    for name in names:
-        model = load_model(name, zoo=args.zoo)
-        graph_cell(args.output / "probe" / f"{name}.npz", model, probe)
-        print(f"{name}: graph", flush=True)
-        for target, labelled in targets.items():
-            feature_cell(args.output / target / f"{name}.npz", model, labelled.images)
-            print(f"{name}: {target}", flush=True)
-        jax.clear_caches()
+    # All graphs first: the first half of the study needs nothing else.
+    jobs = [("probe", probe), *((t, labelled.images) for t, labelled in targets.items())]
+    for folder, images in jobs:
+        cell = graph_cell if folder == "probe" else feature_cell
+        for name in names:
+            path = args.output / folder / f"{name}.npz"
+            if path.is_file():
+                continue
+            cell(path, load_model(name, zoo=args.zoo), images)
+            print(f"{folder}: {name}", flush=True)
+            jax.clear_caches()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Part 1: how alike the networks are, by six measures, and whether that follows task or family."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from depara_jax import RECIPES, AttributionGraph, similarity_matrix
+from depara_jax.estimators import EstimatorInputs, estimate
+from depara_jax.evaluation.correlation import spearman
+from depara_jax.graph import edges_of
+from experiments.pretrained_zoo.cells import GRIDS
+
+__all__ = ["TWINS", "family", "grid_effect", "grouping", "matrices", "read_cells", "twin_ranks"]
+
+# Nearly the same checkpoint; the same trunk. The second of each is left out of all counts.
+TWINS = (("mnv2", "mnv2_tf2"), ("posenet", "bodypix"))
+FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}
+
+
+def family(name: str) -> str:
+    """MobileNetV1, MobileNetV2 or CIFAR ResNet."""
+    if name.startswith("cifar"):
+        return "CIFAR ResNet"
+    return "MobileNetV2" if name.startswith(("mnv2", "deeplab")) else "MobileNetV1"
+
+
+def read_cells(folder: Path, names: Sequence[str], count: int) -> dict[str, dict[str, np.ndarray]]:
+    """The first `count` images' part of each network's cell."""
+    cells = {}
+    for name in names:
+        with np.load(folder / f"{name}.npz") as file:
+            cells[name] = {
+                key: np.asarray(file[key][:count], np.float32)
+                for key in file.files
+                if key != "seconds"
+            }
+    return cells
+
+
+def graphs_of(
+    cells: Mapping[str, Mapping[str, np.ndarray]], grid: int, edges: bool = True
+) -> list[AttributionGraph]:
+    """Attribution graphs under the default recipe."""
+    out = []
+    for cell in cells.values():
+        found = edges_of(jnp.asarray(cell["features"]), edge_normalization="zscore")
+        out.append(
+            AttributionGraph(jnp.asarray(cell[f"nodes{grid}"]), found if edges else jnp.zeros(0))
+        )
+    return out
+
+
+def matrices(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """{measure: [m, m]} of all networks: DEPARA with its two terms, RSA, CKA, DDS."""
+    found = similarity_matrix(graphs_of(cells, GRIDS[0]), RECIPES["default"])
+    parts = {"DEPARA": found.score, "nodes": found.node, "edges": found.edge}
+    result = {name: np.asarray(value, np.float64) for name, value in parts.items()}
+    size = len(cells)
+    others = {name: np.eye(size) for name in FEATURE_MEASURES}
+    for (i, one), (j, two) in itertools.combinations(enumerate(cells.values()), 2):
+        inputs = EstimatorInputs(features=one["features"], target_features=two["features"])
+        found = estimate(list(FEATURE_MEASURES.values()), inputs)
+        for name, row in FEATURE_MEASURES.items():
+            value = found[row].value
+            assert value is not None, found[row].why
+            others[name][i, j] = others[name][j, i] = value
+    return result | others
+
+
+def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str]) -> dict[str, Any]:
+    """How well similarity tells pairs of a kind from pairs that share neither task nor family.
+
+    Returns:
+      {kind: {"pairs": count, "auc": probability that a pair of the kind is more similar than a pair
+      that shares nothing, ties half}}, for kinds "same task", "same family", "both".
+    """
+    twins = {second for _, second in TWINS}
+    kept = [i for i, name in enumerate(names) if name not in twins]
+    kinds: dict[str, list[float]] = {"same task": [], "same family": [], "both": [], "neither": []}
+    for i, j in itertools.combinations(kept, 2):
+        one, two = names[i], names[j]
+        task, kin = tasks[one] == tasks[two], family(one) == family(two)
+        kind = ("neither", "same family", "same task", "both")[2 * task + kin]
+        kinds[kind].append(float(matrix[i, j]))
+    nothing = np.asarray(kinds.pop("neither"))
+    return {
+        kind: {"pairs": len(values), "auc": _auc(np.asarray(values), nothing)}
+        for kind, values in kinds.items()
+    } | {"neither": {"pairs": len(nothing), "auc": 0.5}}
+
+
+def _auc(first: np.ndarray, second: np.ndarray) -> float:
+    above = (first[:, None] > second).mean() + 0.5 * (first[:, None] == second).mean()
+    return float(above)
+
+
+def twin_ranks(matrix: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """For each twin, the rank of the other one among all other networks; 1 is the nearest."""
+    found = {}
+    for pair in TWINS:
+        for one, two in (pair, pair[::-1]):
+            if one in names and two in names:
+                row = matrix[names.index(one)].copy()
+                row[names.index(one)] = -np.inf
+                found[one] = 1 + int((row > row[names.index(two)]).sum())
+    return found
+
+
+def grid_effect(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """What the common grid does to the node term of the networks that have both grids."""
+    both = {name: cell for name, cell in cells.items() if f"nodes{GRIDS[1]}" in cell}
+    recipe = RECIPES["default"].replace(lam=0.0)
+    coarse, fine = (
+        np.asarray(similarity_matrix(graphs_of(both, grid, edges=False), recipe).node)
+        for grid in GRIDS
+    )
+    above = np.triu_indices(len(both), 1)
+    return {
+        "networks": len(both),
+        "mean_coarse": float(coarse[above].mean()),
+        "mean_fine": float(fine[above].mean()),
+        "rank_correlation": float(spearman(coarse[above], fine[above])),
+    }
