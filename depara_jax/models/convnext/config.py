@@ -24,21 +24,25 @@ class ConvNeXtConfig:
       size: "tiny", "small", "base" or "large".
       num_classes: outputs.
       narrow: a factor on all channel counts, for narrow networks.
+      blocks: of each stage, where they are not the size's own.
     """
 
     size: str = "tiny"
     num_classes: int = 1000
     narrow: float = 1.0
+    blocks: tuple[int, ...] | None = None
 
     def __post_init__(self):
+        if self.blocks is not None:  # a list, as JSON has it, would not be hashable
+            object.__setattr__(self, "blocks", tuple(self.blocks))
         if self.size not in _SIZES:
             raise DeparaError(
                 f"ConvNeXtConfig: size must be one of {', '.join(_SIZES)}, got {self.size!r}"
             )
-        if self.num_classes < 1 or self.widths[0] < 1:
+        if self.num_classes < 1 or self.widths[0] < 1 or len(self.depths) != 4:
             raise DeparaError(
-                "ConvNeXtConfig: num_classes must be at least 1 and narrow leave a channel, got "
-                f"{self.num_classes} and {self.narrow}"
+                "ConvNeXtConfig: num_classes must be at least 1, narrow leave a channel and blocks "
+                f"be four numbers, got {self.num_classes}, {self.narrow} and {self.blocks}"
             )
 
     @property
@@ -50,7 +54,7 @@ class ConvNeXtConfig:
     @property
     def depths(self) -> tuple[int, ...]:
         """Blocks of each stage."""
-        return _SIZES[self.size][0]
+        return _SIZES[self.size][0] if self.blocks is None else self.blocks
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -31,7 +31,11 @@ def test_the_published_sizes():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"size": "huge"}, "size must be one of tiny"), ({"num_classes": 0}, "at least 1")],
+    [
+        ({"size": "huge"}, "size must be one of tiny"),
+        ({"num_classes": 0}, "at least 1"),
+        ({"blocks": (1, 2)}, "four"),
+    ],
 )
 def test_shapes_that_do_not_exist(fields, message):
     with pytest.raises(DeparaError, match=message):
