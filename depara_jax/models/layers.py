@@ -110,7 +110,7 @@ def depthwise_conv(
     dilation: int = 1,
     padding: Padding = "same",
     shifted: bool | None = None,
-) -> Float[Array, "n h2 w2 c"]:
+) -> Float[jax.Array, "n h2 w2 c"]:
     """Each channel convolved with its own kernel.
 
     Args:
@@ -123,6 +123,7 @@ def depthwise_conv(
         grouped convolution. By default where that is faster: on a CPU, where the grouped form
         takes several times as long (experiments/pretrained_zoo/README.md has the times).
     """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     taps = kernel.shape[:2]
     pads = [_pads(n, k, stride, dilation, padding) for n, k in zip(x.shape[1:3], taps, strict=True)]
     if shifted is None:
@@ -186,7 +187,7 @@ def check_images(images: jax.Array, architecture: str) -> None:
 
 def adaptive_avg_pool(
     x: Float[Array, "n h w c"], height: int, width: int
-) -> Float[Array, "n {height} {width} c"]:
+) -> Float[jax.Array, "n {height} {width} c"]:
     """Averages over `height` x `width` bins, as `torch.nn.AdaptiveAvgPool2d` cuts them.
 
     Bin i of k over an axis of size s is [floor(i s / k), ceil((i + 1) s / k)): bins overlap where k
@@ -197,6 +198,7 @@ def adaptive_avg_pool(
       height: bins over the height.
       width: bins over the width.
     """
+    x = jnp.asarray(x)
     if x.shape[1:3] == (height, width):
         return x
     rows = jnp.asarray(_bins(x.shape[1], height), x.dtype)

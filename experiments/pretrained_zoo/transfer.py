@@ -39,7 +39,7 @@ def scores_with_labels(
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, float]]:
     """{estimator: {network: score}} on the images held back, and {estimator: seconds}."""
     found: dict[str, dict[str, float | None]] = {row: {} for row in LABELLED}
-    seconds = dict.fromkeys(LABELLED, 0.0)
+    seconds: dict[str, float] = dict.fromkeys(LABELLED, 0.0)
     for name in names:
         features = _features(folder, name)[:_HELD_BACK]
         inputs = EstimatorInputs(features=features, labels=labelled.labels[:_HELD_BACK])
@@ -65,6 +65,7 @@ def scores_with_target(
         for part, value in zip(
             ("DEPARA", "nodes", "edges"), (result.score, result.node, result.edge), strict=True
         ):
+            assert value is not None
             found[part][name] = float(value)
         inputs = EstimatorInputs(features=cell["features"], target_features=target["features"])
         for measure, row in FEATURE_MEASURES.items():
