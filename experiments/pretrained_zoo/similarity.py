@@ -7,18 +7,27 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import rankdata
 
 from depara_jax import RECIPES, AttributionGraph, similarity_matrix
-from depara_jax.estimators import EstimatorInputs, estimate
 from depara_jax.evaluation.correlation import spearman
 from depara_jax.graph import edges_of
 from experiments.pretrained_zoo.cells import GRIDS
 
-__all__ = ["TWINS", "family", "grid_effect", "grouping", "matrices", "read_cells", "twin_ranks"]
+__all__ = [
+    "TWINS",
+    "family",
+    "grid_effect",
+    "grouping",
+    "matrices",
+    "read_cells",
+    "signatures",
+    "twin_ranks",
+]
 
 # Nearly the same checkpoint; the same trunk. The second of each is left out of all counts.
 TWINS = (("mnv2", "mnv2_tf2"), ("posenet", "bodypix"))
-FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}
+FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}  # rows of ESTIMATORS
 
 
 def family(name: str) -> str:
@@ -59,16 +68,40 @@ def matrices(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndar
     found = similarity_matrix(graphs_of(cells, GRIDS[0]), RECIPES["default"])
     parts = {"DEPARA": found.score, "nodes": found.node, "edges": found.edge}
     result = {name: np.asarray(value, np.float64) for name, value in parts.items()}
-    size = len(cells)
-    others = {name: np.eye(size) for name in FEATURE_MEASURES}
-    for (i, one), (j, two) in itertools.combinations(enumerate(cells.values()), 2):
-        inputs = EstimatorInputs(features=one["features"], target_features=two["features"])
-        found = estimate(list(FEATURE_MEASURES.values()), inputs)
-        for name, row in FEATURE_MEASURES.items():
-            value = found[row].value
-            assert value is not None, found[row].why
-            others[name][i, j] = others[name][j, i] = value
+    marks = [signatures(cell["features"]) for cell in cells.values()]
+    others = {name: np.array([m[name] for m in marks]) for name in FEATURE_MEASURES}
+    others = {name: rows @ rows.T for name, rows in others.items()}
     return result | others
+
+
+def signatures(features: np.ndarray) -> dict[str, np.ndarray]:
+    """A unit vector for each measure on features, whose inner products are the measure.
+
+    In numpy, since the library's `rsa`, `cka_linear` and `dds_cosine` compile a program for every
+    pair of widths, which takes minutes for nineteen networks; a test holds these to those.
+    """
+    rows = features.reshape(len(features), -1).astype(np.float64)
+    above = np.triu_indices(len(rows), 1)
+    ranks = rankdata(1 - np.corrcoef(rows)[above])
+    centred = rows - rows.mean(axis=0)
+    scored = centred / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1)
+    lengths = np.linalg.norm(scored, axis=1, keepdims=True)
+    scored = scored / np.where(lengths > 0, lengths, 1)
+    found = {
+        "RSA": ranks - ranks.mean(),
+        "CKA": (centred @ centred.T).ravel(),
+        "DDS": _centred_without_diagonal(scored @ scored.T).ravel(),
+    }
+    return {name: value / np.linalg.norm(value) for name, value in found.items()}
+
+
+def _centred_without_diagonal(gram: np.ndarray) -> np.ndarray:
+    """Rows of the part off the diagonal add up to zero (Szekely and Rizzo's U-centring)."""
+    count, off = len(gram), ~np.eye(len(gram), dtype=bool)
+    gram = np.where(off, gram, 0)
+    columns = gram.sum(axis=0, keepdims=True) / (count - 2)
+    total = gram.sum() / ((count - 1) * (count - 2))
+    return np.where(off, gram - columns - columns.T + total, 0)
 
 
 def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str]) -> dict[str, Any]:

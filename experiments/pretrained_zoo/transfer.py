@@ -14,7 +14,7 @@ from depara_jax.evaluation.correlation import spearman
 from depara_jax.graph import edges_of
 from experiments.pretrained_zoo.cells import GRIDS
 from experiments.pretrained_zoo.images import Labelled
-from experiments.pretrained_zoo.similarity import FEATURE_MEASURES
+from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, signatures
 
 __all__ = ["LABELLED", "judge", "scores_with_labels", "scores_with_target", "truth"]
 
@@ -57,7 +57,7 @@ def scores_with_target(
     names = ("DEPARA", "nodes", "edges", *FEATURE_MEASURES)
     found: dict[str, dict[str, float | None]] = {name: {} for name in names}
     seconds = dict.fromkeys(names, 0.0)
-    mine = _graph(target)
+    mine, ours = _graph(target), signatures(target["features"])
     for name, cell in cells.items():
         began = time.process_time()
         result = graph_similarity(mine, _graph(cell), RECIPES["default"])
@@ -67,11 +67,11 @@ def scores_with_target(
         ):
             assert value is not None
             found[part][name] = float(value)
-        inputs = EstimatorInputs(features=cell["features"], target_features=target["features"])
-        for measure, row in FEATURE_MEASURES.items():
-            began = time.process_time()
-            found[measure][name] = estimate(row, inputs)[row].value
-            seconds[measure] += time.process_time() - began
+        began = time.process_time()
+        theirs = signatures(cell["features"])
+        for measure in FEATURE_MEASURES:
+            found[measure][name] = float(theirs[measure] @ ours[measure])
+            seconds[measure] += (time.process_time() - began) / len(FEATURE_MEASURES)
     return found, seconds
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from depara_jax.estimators import EstimatorInputs, estimate
 from experiments.pretrained_zoo import main as study
-from experiments.pretrained_zoo.similarity import family, grouping, twin_ranks
+from experiments.pretrained_zoo.similarity import (
+    FEATURE_MEASURES,
+    family,
+    grouping,
+    signatures,
+    twin_ranks,
+)
 from experiments.pretrained_zoo.transfer import judge
 
 HERE = Path(study.__file__).parent
@@ -44,6 +51,17 @@ def test_pairs_are_counted_by_what_they_share():
     assert [found[k]["auc"] for k in ("same task", "same family", "both")] == [1, 1, 1]
     matrix[0, 1] = 0  # as all that share nothing
     assert grouping(matrix, names, tasks)["same task"]["auc"] == 0.5
+
+
+def test_the_signatures_give_the_library_s_measures(rng):
+    one, two = rng.normal(size=(9, 5)), rng.normal(size=(9, 7)).astype(np.float32)
+    two[:, :5] += 2 * one
+    inputs = EstimatorInputs(features=one.astype(np.float32), target_features=two)
+    want = estimate(list(FEATURE_MEASURES.values()), inputs)
+    left, right = signatures(one.astype(np.float32)), signatures(two)
+    for name, row in FEATURE_MEASURES.items():
+        # Float32 against float64.
+        assert left[name] @ right[name] == pytest.approx(want[row].value, abs=1e-5)
 
 
 def test_the_rank_of_a_twin_counts_the_nearer_ones():
