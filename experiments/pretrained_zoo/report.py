@@ -62,7 +62,10 @@ def _figures(
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tree = similarity_tree(
-        found["DEPARA"], names, families=tasks, title="Pretrained networks by DEPARA similarity"
+        found["DEPARA"],
+        names,
+        families={name: task.split()[0] for name, task in tasks.items()},
+        title="Pretrained networks by DEPARA similarity",
     )
     save_figure(tree, folder / "tree.png")
     heat = similarity_heatmap(
