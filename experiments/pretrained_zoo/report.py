@@ -113,7 +113,8 @@ def _print(result: Mapping[str, Any]) -> None:
     print("| measure | same task, other family | same family, other task | both | twins' ranks |")
     print("|---|---|---|---|---|")
     for name, kinds in result["grouping"].items():
-        cells = [f"{kinds[k]['auc']:.2f}" for k in ("same task", "same family", "both")]
+        values = [kinds[kind]["auc"] for kind in ("same task", "same family", "both")]
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
         ranks = ", ".join(map(str, result["twins"][name].values()))
         print(f"| {name} | {' | '.join(cells)} | {ranks} |")
     print({kind: value["pairs"] for kind, value in result["grouping"]["DEPARA"].items()})

@@ -126,7 +126,10 @@ def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str])
     } | {"neither": {"pairs": len(nothing), "auc": 0.5}}
 
 
-def _auc(first: np.ndarray, second: np.ndarray) -> float:
+def _auc(first: np.ndarray, second: np.ndarray) -> float | None:
+    """None where there is nothing to compare."""
+    if not (first.size and second.size):
+        return None
     above = (first[:, None] > second).mean() + 0.5 * (first[:, None] == second).mean()
     return float(above)
 
@@ -146,6 +149,8 @@ def twin_ranks(matrix: np.ndarray, names: Sequence[str]) -> dict[str, int]:
 def grid_effect(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:
     """What the common grid does to the node term of the networks that have both grids."""
     both = {name: cell for name, cell in cells.items() if f"nodes{GRIDS[1]}" in cell}
+    if len(both) < 3:  # one pair has no order
+        return {"networks": len(both)}
     recipe = RECIPES["default"].replace(lam=0.0)
     coarse, fine = (
         np.asarray(similarity_matrix(graphs_of(both, grid, edges=False), recipe).node)
