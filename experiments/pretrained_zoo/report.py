@@ -125,6 +125,8 @@ def _print(result: Mapping[str, Any]) -> None:
             print(f"| {name} | {family(name)} | {np.mean(values):.3f} | {np.std(values):.3f} |")
         for part in ("estimators", "estimators_without_cifar_networks"):
             for name, row in found.get(part, {}).items():
+                if "interval" not in row:
+                    continue
                 low, high = row["interval"]
                 print(
                     f"| {name} | {row['spearman']:+.2f} [{low:+.2f}, {high:+.2f}] | {row['pick']} "

@@ -86,13 +86,15 @@ def judge(
     names = [name for name in truth if scores.get(name) is not None]
     score = np.asarray([scores[name] for name in names], np.float64)
     accuracy = np.asarray([np.mean(truth[name]) for name in names])
+    best = int(np.argmax(score)) if names else 0
+    if len(names) < 3 or np.ptp(score) == 0 or np.ptp(accuracy) == 0:  # no order to speak of
+        return {"networks": len(names), "pick": names[best] if names else None}
     rng, samples = np.random.default_rng(seed), []
     while len(samples) < 1000:
         chosen = rng.integers(0, len(names), len(names))
         if np.ptp(score[chosen]) > 0 and np.ptp(accuracy[chosen]) > 0:
             samples.append(float(spearman(score[chosen], accuracy[chosen])))
     low, high = np.percentile(samples, [2.5, 97.5])
-    best = int(np.argmax(score))
     return {
         "networks": len(names),
         "spearman": float(spearman(score, accuracy)),

@@ -6,6 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -79,7 +80,8 @@ def test_an_estimator_is_judged_by_rank_and_by_its_first_pick():
     assert bad["spearman"] == pytest.approx(-1)
     assert (bad["pick"], round(bad["regret"], 6)) == ("b", 0.3)
     # A network without a score leaves the count, not the rest.
-    assert judge({"a": 1.0, "b": None, "c": 0.5}, truth)["networks"] == 2
+    few = judge({"a": 1.0, "b": None, "c": 0.5}, truth)
+    assert few == {"networks": 2, "pick": "a"}  # two have no order to speak of
 
 
 @pytest.mark.slow
@@ -95,7 +97,8 @@ def test_a_small_run_ends_in_tables(tmp_path, capsys):
     stamp = kept.stat().st_mtime_ns
     study.extract(arguments)
     assert kept.stat().st_mtime_ns == stamp, "a complete cell was made again"
-    study.report(arguments)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes whole numbers with float32
+        study.report(arguments)
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["networks"] == ["person_detector", "cifar_resnet8"]
     assert 0 < np.mean(result["targets"]["cifar10"]["truth"]["cifar_resnet8"]) <= 1
