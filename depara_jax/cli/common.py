@@ -29,7 +29,10 @@ __all__ = [
 def add_zoo_argument(parser: argparse.ArgumentParser) -> None:
     """`--zoo`."""
     parser.add_argument(
-        "--zoo", default="mini", help="a packaged zoo, or a folder with a manifest.json"
+        "--zoo",
+        default="mini",
+        help="a packaged zoo, a folder with a manifest.json, or a TOML manifest of your own "
+        "(docs/models.md)",
     )
 
 

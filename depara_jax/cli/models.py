@@ -9,7 +9,12 @@ from rich.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("name", nargs="?", help="show this network's layers with their shapes")
-    parser.add_argument("--zoo", default=None, help="only this zoo: a packaged one or a folder")
+    parser.add_argument(
+        "--layers", action="store_true", help="list layers; a single network's always are"
+    )
+    parser.add_argument(
+        "--zoo", default=None, help="only this zoo: a packaged one, a folder, or a .toml manifest"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -24,9 +29,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     table = Table(caption="an architecture needs weights: NAME=FILE, or NAME=random:SEED")
     for column in ("name", "zoo", "architecture", "task"):
         table.add_column(column, overflow="fold")
-    table.add_column("layers", justify="right")
+    table.add_column("layers", justify="left" if args.layers else "right", overflow="fold")
     for spec in specs:
-        layers = str(len(spec.layers))
+        layers = ", ".join(spec.layers) if args.layers else str(len(spec.layers))
         table.add_row(spec.name, spec.zoo or "-", spec.architecture, spec.task or "-", layers)
     console.print(table)
     return {

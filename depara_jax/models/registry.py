@@ -4,13 +4,31 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models import taskonomy, vgg
+from depara_jax.models import (
+    convnext,
+    efficientnet_lite,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet,
+    taskonomy,
+    vgg,
+    vit,
+)
+from depara_jax.models.port import (
+    convert,
+    flatten_variables,
+    port_model,
+    port_spec,
+    random_variables,
+)
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.weights.cache import read_converted, remember, remembered
 from depara_jax.weights.readers import file_sha256, read_tensors
 
 __all__ = ["ARCHITECTURES", "Architecture", "build_model", "list_architectures"]
@@ -29,6 +47,8 @@ class Architecture:
       count_classes: {source name: array} -> number of classes, None where it cannot be seen.
       assemble: (configuration, variables=, spec=) -> `Model`.
       read: path -> ({source name: array}, the file's sha256 or None).
+      configure: (configuration, {source name: array}) -> the configuration that the names ask for.
+      cached: whether converted weights are kept (see `weights.cache`).
     """
 
     name: str
@@ -42,6 +62,8 @@ class Architecture:
         read_tensors(path),
         file_sha256(path),
     )
+    configure: Callable[[Any, Mapping[str, Any]], Any] = lambda config, tensors: config
+    cached: bool = False
 
     def spec(self, *, num_classes: int | None = None, input: InputSpec | None = None) -> ModelSpec:
         """The spec of a network without weights."""
@@ -59,11 +81,31 @@ class Architecture:
             config, sha256 = self.config(num_classes), None
             variables = self.random(config, jax.random.key(seed or 0))
         else:
-            tensors, sha256 = self.read(weights)
-            config = self.config(num_classes or self.count_classes(tensors))
-            variables = self.convert(config, tensors, source=f"weights file {weights}")
+            config, variables, sha256 = self._from_file(Path(weights), num_classes)
         spec = self.make_spec(config, input=input, sha256=sha256)
         return self.assemble(config, variables=variables, spec=spec)
+
+    def _from_file(self, weights: Path, num_classes: int | None) -> tuple[Any, Any, str | None]:
+        """Configuration, variables and digest of a file; other frameworks' are converted once."""
+        source = f"weights file {weights}"
+        plain = weights.suffix.lower() == ".safetensors"  # as quick to read as the cache
+        kept = None
+        if self.cached and plain:
+            kept = read_converted(weights, self.name)
+        elif self.cached:
+            kept = remembered(self.name, num_classes, file_sha256(weights))
+        if kept is not None:
+            fields, tensors = kept
+            config = type(self.config(num_classes))(**fields)
+            return config, self.convert(config, tensors, source=source), file_sha256(weights)
+        tensors, sha256 = self.read(weights)
+        config = self.config(num_classes or self.count_classes(tensors))
+        config = self.configure(config, tensors)
+        variables = self.convert(config, tensors, source=source)
+        if self.cached and not plain and sha256 is not None:
+            fields, arrays = dataclasses.asdict(config), flatten_variables(variables)
+            remember(self.name, num_classes, sha256, fields, arrays)
+        return config, variables, sha256
 
 
 def _vgg(depth: int, batch_norm: bool) -> Architecture:
@@ -106,6 +148,93 @@ def _taskonomy(task: taskonomy.Task) -> Architecture:
     )
 
 
+def _port(
+    network: Any,
+    make: Callable[[int], Any],
+    schemes: Callable[[Any], Any],
+    count_classes: Callable[[Mapping[str, Any]], int | None],
+    classes: int = 1000,
+    configure: Callable[[Any, Mapping[str, Any]], Any] = lambda config, tensors: config,
+) -> Architecture:
+    """An architecture of `models.port`; `make` takes the number of classes."""
+
+    def config(num_classes: int | None) -> Any:
+        return make(classes if num_classes is None else num_classes)
+
+    return Architecture(
+        name=config(None).architecture,
+        config=config,
+        make_spec=port_spec,
+        random=functools.partial(random_variables, network),
+        convert=lambda config, tensors, *, source: convert(
+            network, config, schemes(config), tensors, source=source
+        ),
+        count_classes=count_classes,
+        assemble=functools.partial(port_model, network),
+        configure=configure,
+        cached=True,
+    )
+
+
+def _resnet(depth: int, family: resnet.Family) -> Architecture:
+    return _port(
+        resnet.ResNet,
+        lambda classes: resnet.ResNetConfig(depth, family, classes),
+        resnet.schemes,
+        resnet.count_classes,
+        classes=10 if family == "cifar" else 1000,
+        configure=resnet.configure,
+    )
+
+
+def _mobilenet_v1(width: float) -> Architecture:
+    return _port(
+        mobilenet_v1.MobileNetV1,
+        lambda classes: mobilenet_v1.MobileNetV1Config(width, classes),
+        mobilenet_v1.schemes,
+        mobilenet_v1.count_classes,
+        configure=mobilenet_v1.configure,
+    )
+
+
+def _mobilenet_v2(width: float) -> Architecture:
+    return _port(
+        mobilenet_v2.MobileNetV2,
+        lambda classes: mobilenet_v2.MobileNetV2Config(width, classes),
+        mobilenet_v2.schemes,
+        mobilenet_v2.count_classes,
+        configure=mobilenet_v2.configure,
+    )
+
+
+def _efficientnet_lite(size: int) -> Architecture:
+    return _port(
+        efficientnet_lite.EfficientNetLite,
+        lambda classes: efficientnet_lite.EfficientNetLiteConfig(size, classes),
+        efficientnet_lite.schemes,
+        efficientnet_lite.count_classes,
+    )
+
+
+def _vit(size: Any, patch: int) -> Architecture:
+    return _port(
+        vit.ViT,
+        lambda classes: vit.ViTConfig(size, patch, classes),
+        vit.schemes,
+        vit.count_classes,
+        configure=vit.configure,
+    )
+
+
+def _convnext(size: Any) -> Architecture:
+    return _port(
+        convnext.ConvNeXt,
+        lambda classes: convnext.ConvNeXtConfig(size, classes),
+        convnext.schemes,
+        convnext.count_classes,
+    )
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg11": _vgg(11, False),
     "vgg11_bn": _vgg(11, True),
@@ -115,6 +244,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg16_bn": _vgg(16, True),
     "vgg19": _vgg(19, False),
     "vgg19_bn": _vgg(19, True),
+    **{f"resnet{depth}": _resnet(depth, "imagenet") for depth in (18, 34, 50, 101, 152)},
+    **{f"cifar_resnet{depth}": _resnet(depth, "cifar") for depth in (8, 20, 32, 44, 56, 110)},
+    **{f"mobilenet_v1_{width}": _mobilenet_v1(width) for width in (0.25, 0.5, 0.75, 1.0)},
+    **{f"mobilenet_v2_{width}": _mobilenet_v2(width) for width in (0.35, 0.5, 0.75, 1.0, 1.4)},
+    **{f"efficientnet_lite{size}": _efficientnet_lite(size) for size in range(5)},
+    **{f"vit_{size}{patch}": _vit(size, patch) for size in "sbl" for patch in (8, 14, 16, 32)},
+    **{f"convnext_{size}": _convnext(size) for size in ("tiny", "small", "base", "large")},
     **{f"taskonomy/{name}": _taskonomy(task) for name, task in taskonomy.TASKS.items()},
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.encoder import EncoderConfig, build_encoder, unflatten_variables
+from depara_jax.models.manifest import is_manifest, list_manifest, load_manifest_model
 from depara_jax.models.spec import Model, ModelSpec
 from depara_jax.weights.readers import file_sha256, read_tensors
 
@@ -39,7 +40,10 @@ def zoo_folder(zoo: str | os.PathLike[str]) -> Path:
         if (folder / "manifest.json").is_file():
             return folder
     raise UnknownNameError(
-        "zoo", str(zoo), zoo_names(), hint="or a folder that holds a manifest.json"
+        "zoo",
+        str(zoo),
+        zoo_names(),
+        hint="or a folder that holds a manifest.json, or a .toml manifest",
     )
 
 
@@ -50,6 +54,8 @@ def list_zoo(zoo: str | os.PathLike[str] = "mini") -> tuple[ModelSpec, ...]:
       UnknownNameError: there is no such zoo.
       DeparaError: the manifest is damaged.
     """
+    if is_manifest(zoo):
+        return list_manifest(zoo)
     manifest = read_manifest(zoo)
     return tuple(_spec(entry, manifest) for entry in manifest["models"])
 
@@ -59,12 +65,14 @@ def load_zoo_model(name: str, zoo: str | os.PathLike[str] = "mini") -> Model:
 
     Args:
       name: its name in the zoo.
-      zoo: a packaged zoo, or a folder with a manifest.
+      zoo: a packaged zoo, a folder with a manifest, or a TOML manifest (`models.manifest`).
 
     Raises:
       UnknownNameError: there is no such zoo or network; the message offers the near ones.
       DeparaError: the network's file is missing, damaged or does not fit its architecture.
     """
+    if is_manifest(zoo):
+        return load_manifest_model(name, zoo)
     manifest = read_manifest(zoo)
     entries = {entry["name"]: entry for entry in manifest["models"]}
     if name not in entries:

@@ -18,10 +18,19 @@ from depara_jax.selection.step import run_step
 from depara_jax.selection.upstream import aliased_layers, check_aliases, check_walk
 from depara_jax.types import Array, ModelLike, ProbeLike
 
-__all__ = ["Extraction", "Progress", "View", "common_grid", "default_batch_size", "extract"]
+__all__ = [
+    "Extraction",
+    "Progress",
+    "View",
+    "common_grid",
+    "default_batch_size",
+    "extract",
+    "margins",
+]
 
 DEFAULT_MEMORY_LIMIT = 2 << 30
 Progress = Callable[[int, int], None]
+Margins = tuple[tuple[int, int], tuple[int, int]]
 NodeSink = Callable[[int, list[Float[Array, "k p"]]], None]
 
 
@@ -67,25 +76,51 @@ def default_batch_size(input: Any) -> int:
 def common_grid(views: Sequence[View], recipe: Recipe) -> Recipe:
     """The recipe with the grid that these models need.
 
-    Models of one input shape keep it. Otherwise all maps are resized to the smallest input side
-    among them, unless the recipe names a grid; inputs that are not square go to a square. Maps are
-    compared as they lie in each model's own input: models that crop the photograph differently see
-    different parts of it, and nothing is moved back.
+    Models of one input shape and crop keep it. Otherwise all maps are resized to the smallest input
+    side among them, unless the recipe names a grid; where models crop the photograph differently,
+    each map is first put back at its place (see `margins`).
 
     Raises:
       DeparaError: inputs of different channels, whose maps have no common vector.
     """
     inputs = {view.model.spec.input for view in views}
-    if not recipe.uses_nodes or len({i.shape for i in inputs}) == 1:
+    if not recipe.uses_nodes or len({(i.shape, _short_side(i)) for i in inputs}) == 1:
         return recipe
     if len({i.n_channels for i in inputs}) > 1 and recipe.channel_reduction == "none":
         raise DeparaError(
             "the models take images of different channels, so their attribution maps have no "
             "common vector; use a recipe with channel_reduction='mean'"
         )
-    if recipe.grid is None and len({i.size for i in inputs}) > 1:
+    if recipe.grid is None and len({(i.size, _short_side(i)) for i in inputs}) > 1:
         return recipe.replace(grid=min(min(i.size) for i in inputs), name=recipe.name)
     return recipe
+
+
+def margins(views: Sequence[View]) -> list[Margins | None]:
+    """For each model, the rows and columns around its crop of the photograph's central square.
+
+    This is the inverse of the models' preprocessing, T^-1 of "Deep Model Transferability from
+    Attribution Maps": an input of 224 pixels, cropped from a photograph resized to 256, lies 16
+    pixels inside the central square of 256. Maps get these margins, as zeros, before they are
+    resized to the common grid, so that a pixel of the grid is the same place of the photograph for
+    every model. `None` for all where every model sees the same part.
+    """
+    found: list[Margins | None] = []
+    for view in views:
+        input = view.model.spec.input
+        around = [_short_side(input) - side for side in input.size]
+        top, left = (a // 2 for a in around)
+        found.append(((top, around[0] - top), (left, around[1] - left)))
+    parts = {
+        tuple(side / _short_side(view.model.spec.input) for side in view.model.spec.input.size)
+        for view in views
+    }
+    return found if len(parts) > 1 else [None] * len(views)
+
+
+def _short_side(input: Any) -> int:
+    """The photograph's shorter side after resizing."""
+    return max(input.size) if input.resize is None else input.resize
 
 
 def extract(
@@ -151,6 +186,7 @@ class _Walk:
     ):
         self.views, self.probe, self.recipe = views, probe, recipe
         self.placement = placement
+        self.margins = margins(views)
         self.batch_size = min(batch_size, len(probe))
         self.variables = [view.model.variables for view in views]
         if placement is not None:
@@ -230,7 +266,7 @@ class _Walk:
         alias = frozenset(layers.index(la) for la in self.aliased[index] if la in layers)
         out = run_step(
             view.model.forward, layers, view.walk or layers, recipe, wanted, alias,
-            self.variables[index], batch.images, self.carried,
+            self.variables[index], batch.images, self.carried, self.margins[index],
         )  # fmt: skip
         if self.recipe.accumulate == "models":
             self.carried = out.total

@@ -34,7 +34,7 @@ class StepOutput(NamedTuple):
     total: Maps | None
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5, 9))
 def run_step(
     forward: Forward,
     layers: tuple[str, ...],
@@ -45,6 +45,7 @@ def run_step(
     variables: Any,
     images: Float[Array, "n h w c"],
     carried: Maps | None,
+    margins: tuple[tuple[int, int], tuple[int, int]] | None = None,
 ) -> StepOutput:
     """Node vectors of all layers (with a recipe) and features of some, in one program.
 
@@ -59,6 +60,7 @@ def run_step(
       variables: the network's weights.
       images: preprocessed.
       carried: the total of the networks before, if the recipe accumulates over them.
+      margins: rows and columns of zeros around the maps, see `depara_jax.selection.extract`.
     """
     total = None
     if recipe is None:
@@ -68,7 +70,8 @@ def run_step(
         features, maps = attribute(forward, variables, images, mapped, recipe)
         if recipe.accumulate != "off":
             maps, total = accumulated(maps, walk, carried)
-        vectors = [node_vectors(maps[layer], recipe) for layer in layers]
+        around = ((0, 0), *(margins or ((0, 0), (0, 0))), (0, 0))
+        vectors = [node_vectors(jnp.pad(maps[layer], around), recipe) for layer in layers]
     flat = [features[layer].reshape(images.shape[0], -1) for layer in layers]
     finite = [jnp.isfinite(f).all(axis=1) for f in flat]
     if vectors:

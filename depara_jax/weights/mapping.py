@@ -119,6 +119,34 @@ def _depthwise(weight: np.ndarray) -> np.ndarray:
     return weight.transpose(2, 3, 1, 0)
 
 
+def _conv_ohwi(weight: np.ndarray) -> np.ndarray:
+    _check_axes(weight, "OHWI")
+    return weight.transpose(1, 2, 3, 0)
+
+
+def _depthwise_1hwc(weight: np.ndarray) -> np.ndarray:
+    _check_axes(weight, "1HWC")
+    return weight.transpose(1, 2, 0, 3)
+
+
+def _depthwise_hwc1(weight: np.ndarray) -> np.ndarray:
+    _check_axes(weight, "HWC1")
+    return weight.transpose(0, 1, 3, 2)
+
+
+def _pointwise(weight: np.ndarray) -> np.ndarray:
+    """A 1x1 convolution that is a linear layer here; a linear layer stays one."""
+    shape = weight.shape
+    if weight.ndim == 4:
+        if shape[2:] == (1, 1):  # PyTorch: [out, in, 1, 1]
+            return weight[:, :, 0, 0].T
+        if shape[1:3] == (1, 1):  # TensorFlow Lite: [out, 1, 1, in]
+            return weight[:, 0, 0].T
+        if shape[:2] == (1, 1):  # Keras: [1, 1, in, out]
+            return weight[0, 0]
+    return _linear(weight)
+
+
 def _linear(weight: np.ndarray) -> np.ndarray:
     _check_axes(weight, "OI")
     return weight.T
@@ -129,6 +157,10 @@ TRANSFORMS: Mapping[str, Transform] = {
     "conv": _conv,  # OIHW -> HWIO
     "depthwise": _depthwise,  # [channels x multiplier, 1, h, w] -> [h, w, 1, channels x multiplier]
     "linear": _linear,  # OI -> IO
+    "conv_ohwi": _conv_ohwi,  # TensorFlow Lite's OHWI -> HWIO
+    "depthwise_1hwc": _depthwise_1hwc,  # TensorFlow Lite's [1, h, w, c] -> [h, w, 1, c]
+    "depthwise_hwc1": _depthwise_hwc1,  # Keras's [h, w, c, 1] -> [h, w, 1, c]
+    "pointwise": _pointwise,  # a 1x1 convolution -> IO
 }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
+from depara_jax.weights.graph_format import graph_tensors, is_graph
 
 __all__ = ["READERS", "file_sha256", "read_metadata", "read_tensors", "write_safetensors"]
 
@@ -26,7 +27,8 @@ _CHUNK = 1 << 24
 def read_tensors(path: str | os.PathLike[str]) -> Tensors:
     """Reads every tensor of a weights file.
 
-    The suffix names the format: .safetensors, .npz, .pth or .pt (the last two need PyTorch). No
+    The suffix names the format: .safetensors, .npz (named arrays, or the graph format of
+    `graph_format`), .pth, .pt or .th (which need PyTorch), or Keras's .h5 (which needs h5py). No
     format may run code: pickles that hold anything but tensors are refused. bfloat16 comes back as
     float32, which holds it exactly; every other dtype is kept.
 
@@ -149,6 +151,8 @@ def _read_npz(path: Path) -> Tensors:
                     if "allow_pickle" not in str(error):
                         raise
                     raise DeparaError(_would_run_code(path, f"object array {name!r}")) from error
+        if is_graph(tensors):
+            return graph_tensors(tensors, source=f"weights file {path}")
         return tensors
 
 
@@ -174,6 +178,37 @@ def _read_torch(path: Path) -> Tensors:
             raise DeparaError(_would_run_code(path, what)) from error
         state = _state_dict(loaded, path)
         return {name: _torch_to_numpy(value) for name, value in state.items()}
+
+
+def _read_keras(path: Path) -> Tensors:
+    """Keras's HDF5 files: "layer/kernel", as Keras names them, whatever groups they lie in."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise DeparaError(
+            f"weights file {path}: reading .h5 needs h5py; pip install 'depara-jax[keras]', or "
+            "convert the file to .safetensors"
+        ) from error
+    tensors: Tensors = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer_weights/"):
+            tensors[_keras_name(name)] = np.asarray(item)
+
+    with _readable(path, "HDF5"), h5py.File(path, "r") as file:
+        if "_layer_checkpoint_dependencies" in file or "layers" in file:
+            raise DeparaError(
+                f"weights file {path} is a Keras 3 .weights.h5, whose tensors have numbers instead "
+                "of layer names; save the whole model as .h5: model.save('model.h5')"
+            )
+        file.visititems(visit)
+    return tensors
+
+
+def _keras_name(path: str) -> str:
+    """The layer and the variable: "conv1/kernel" of "model_weights/conv1/conv1/kernel:0"."""
+    parts = path.removeprefix("model_weights/").split(":")[0].split("/")
+    return f"{parts[0]}/{parts[-1]}"
 
 
 def _is_pickle(path: Path) -> bool:
@@ -244,4 +279,6 @@ READERS: Mapping[str, Callable[[Path], Tensors]] = {
     ".npz": _read_npz,
     ".pth": _read_torch,
     ".pt": _read_torch,
+    ".th": _read_torch,
+    ".h5": _read_keras,
 }

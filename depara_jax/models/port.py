@@ -1,0 +1,304 @@
+r"""What the ports share: a pure forward, variables by rule tables or from a key, and the spec.
+
+A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and `Scheme`s:
+one rule table for each way in which files name the tensors (torchvision's, timm's, Keras's). A
+file's own names choose the scheme.
+"""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from depara_jax.errors import DeparaError
+from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.weights.mapping import Rule, assign
+
+__all__ = [
+    "OWN_NAMES",
+    "PortConfig",
+    "PureForward",
+    "Scheme",
+    "classifier_rules",
+    "convert",
+    "count_outputs",
+    "flatten_variables",
+    "graph_rules",
+    "port_model",
+    "port_spec",
+    "random_variables",
+    "torch_conv_norm",
+    "torch_norm",
+]
+
+Network = Callable[[Any, nnx.Rngs], nnx.Module]
+
+
+@runtime_checkable
+class PortConfig(Protocol):
+    """What a configuration says of its network; a frozen dataclass, so that it is hashable."""
+
+    @property
+    def architecture(self) -> str:
+        """A name such as "resnet50"."""
+        ...
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every address that the network returns, shallow to deep."""
+        ...
+
+    @property
+    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The addresses at each feature point; see `ModelSpec.points`."""
+        ...
+
+    @property
+    def encoder(self) -> str:
+        """The layer that stands for the network."""
+        ...
+
+    @property
+    def logits(self) -> str | None:
+        """The layer of the outputs, if there is one."""
+        ...
+
+    @property
+    def input(self) -> InputSpec:
+        """The family's own preprocessing."""
+        ...
+
+
+class Scheme(NamedTuple):
+    """One way in which files name a network's tensors.
+
+    Attributes:
+      name: e.g. "torchvision".
+      marker: regular expression of a tensor name that only this scheme has.
+      rules: where its tensors go.
+      ignore: regular expressions of names that may stay unused.
+    """
+
+    name: str
+    marker: str
+    rules: Sequence[Rule]
+    ignore: Sequence[str] = ()
+
+
+# What `flatten_variables` wrote: converted weights, whose names are the variables' own.
+OWN_NAMES = Scheme("depara_jax", r".+\.(kernel|scale)", (Rule("(.+)", r"\1"),))
+# PyTorch counts the batches that its running statistics have seen; inference does not use it.
+_TORCH_IGNORED = (r"(.*\.)?num_batches_tracked",)
+_TORCH_NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PureForward:
+    """A network as a pure function of (variables, images); see `depara_jax.types.Forward`.
+
+    Equal for equal networks and configurations, so that compiled programs are found again.
+    """
+
+    network: Network
+    config: Any
+
+    def __call__(self, variables: Any, images: jax.Array | np.ndarray) -> dict[str, jax.Array]:
+        """Features of every layer, shallow to deep."""
+        return nnx.merge(_split(self.network, self.config)[0], variables)(jnp.asarray(images))
+
+
+def convert(
+    network: Network,
+    config: PortConfig,
+    schemes: Sequence[Scheme],
+    tensors: Mapping[str, Any],
+    *,
+    source: str = "weights",
+) -> Any:
+    """Variables of a port from a file's tensors, by the scheme that their names show.
+
+    Args:
+      network: the NNX class.
+      config: its configuration.
+      schemes: the namings that are known; the weights' own names always are.
+      tensors: {name in the source framework: array}.
+      source: what to call them in an error.
+
+    Returns:
+      An `nnx.State`.
+
+    Raises:
+      DeparaError: the names follow no known scheme; or tensors are missing, unexpected, or of
+        another shape or dtype, which are all listed.
+    """
+    scheme = _scheme_of([*schemes, OWN_NAMES], tensors, config, source)
+    flat = nnx.to_flat_state(_split(network, config)[1])
+    chosen = assign(
+        scheme.rules,
+        {name: np.asarray(value) for name, value in tensors.items()},
+        {_name(path): leaf for path, leaf in flat},
+        ignore=(*scheme.ignore, *_TORCH_IGNORED),
+        source=f"{source}, read as {config.architecture} under {scheme.name}'s names",
+    )
+    return nnx.from_flat_state(
+        [(path, leaf.replace(jnp.asarray(chosen[_name(path)]))) for path, leaf in flat]
+    )
+
+
+def random_variables(network: Network, config: PortConfig, key: jax.Array) -> Any:
+    """Variables drawn at random, float32, a function of the key alone.
+
+    Kernels N(0, 2 / fan_in) (He et al., ICCV 2015), position embeddings and class tokens
+    N(0, 0.02^2), layer scales 1e-6 (as their papers have them), biases 0, normalisations the
+    identity. Drawn by numpy: several times faster than JAX on a CPU; hence not traceable.
+    """
+    seed = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
+    flat = nnx.to_flat_state(_split(network, config)[1])
+    return nnx.from_flat_state(
+        [
+            (path, leaf.replace(jnp.asarray(_drawn(str(path[-1]), leaf.shape, [*seed, index]))))
+            for index, (path, leaf) in enumerate(flat)
+        ]
+    )
+
+
+def flatten_variables(variables: Any) -> dict[str, np.ndarray]:
+    """{tensor name such as "stem.conv.kernel": array}, as converted weights are stored."""
+    return {_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)}
+
+
+def port_spec(
+    config: PortConfig,
+    *,
+    name: str | None = None,
+    input: InputSpec | None = None,
+    task: str | None = None,
+    zoo: str | None = None,
+    sha256: str | None = None,
+) -> ModelSpec:
+    """What a network is but its numbers.
+
+    Args:
+      config: its configuration.
+      name: the model's name; the architecture's by default.
+      input: preprocessing; the family's own by default.
+      task: what it was trained for.
+      zoo: the zoo it belongs to.
+      sha256: digest of its weights file.
+    """
+    return ModelSpec(
+        name=name or config.architecture,
+        architecture=config.architecture,
+        input=input or config.input,
+        layers=config.layers,
+        encoder=config.encoder,
+        logits=config.logits,
+        points=config.points,
+        task=task,
+        zoo=zoo,
+        sha256=sha256,
+    )
+
+
+def port_model(
+    network: Network, config: PortConfig, *, variables: Any, spec: ModelSpec | None = None
+) -> Model:
+    """Makes a `Model` of a port's variables."""
+    return Model(spec or port_spec(config), PureForward(network, config), variables)
+
+
+def count_outputs(tensors: Mapping[str, Any], *biases: str) -> int | None:
+    """Length of the first of these biases that is there; None where none is."""
+    for name in biases:
+        bias = tensors.get(name)
+        if bias is not None and bias.ndim == 1:
+            return int(bias.shape[0])
+    return None
+
+
+def torch_norm(source: str, target: str) -> list[Rule]:
+    """Rules of a batch or layer normalisation under PyTorch's names; `source` is an expression."""
+    return [Rule(rf"{source}\.{k}", f"{target}.{v}") for k, v in _TORCH_NORM.items()]
+
+
+def torch_conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> list[Rule]:
+    """Rules of a `layers.ConvNorm` under PyTorch's names; `conv` and `norm` are expressions."""
+    return [
+        Rule(rf"{conv}\.weight", f"{target}.conv.kernel", kind),
+        *torch_norm(norm, f"{target}.norm"),
+    ]
+
+
+def classifier_rules(
+    source: str, target: str = "classifier", kind: str = "pointwise"
+) -> list[Rule]:
+    """Rules of the last linear layer under PyTorch's names; `source` is an expression."""
+    return [
+        Rule(rf"{source}\.weight", f"{target}.kernel", kind),
+        Rule(rf"{source}\.bias", f"{target}.bias"),
+    ]
+
+
+def graph_rules(parts: Sequence[tuple[str, str, str]], classes: str | None) -> Scheme:
+    """The scheme of the graph format (see `weights.graph_format`), which is in execution order.
+
+    Args:
+      parts: (operation such as "conv.s2.d1.relu6", target, transform) of the k-th convolution.
+      classes: target of the last linear layer; None leaves out whatever comes after the parts, as
+        in trunks with heads for segmentation or pose.
+    """
+    parts = list(parts)
+    if classes is not None:
+        parts.append(("(?:conv|linear).s1.d1.linear", classes, "pointwise"))
+    rules = []
+    for k, (operation, target, transform) in enumerate(parts):
+        source = f"{k:02d}.{operation}".replace(".", r"\.")
+        rules.append(Rule(rf"{source}\.kernel", f"{target}.kernel", transform))
+        rules.append(Rule(rf"{source}\.bias", f"{target}.bias"))
+    behind = () if classes is not None else tuple(rf"{k:02d}\..*" for k in range(len(parts), 100))
+    return Scheme("the graph format", r"00\.conv\..*\.kernel", rules, behind)
+
+
+@functools.cache
+def _split(network: Network, config: Any) -> tuple[Any, Any]:
+    """The static half of the network and its variables' shapes; nothing is computed."""
+    return nnx.split(nnx.eval_shape(lambda: network(config, nnx.Rngs(0))))
+
+
+def _scheme_of(
+    schemes: Sequence[Scheme], tensors: Mapping[str, Any], config: PortConfig, source: str
+) -> Scheme:
+    for scheme in schemes:
+        marker = re.compile(scheme.marker)
+        if any(marker.fullmatch(name) for name in tensors):
+            return scheme
+    known = ", ".join(scheme.name for scheme in schemes)
+    shown = ", ".join(sorted(tensors)[:5])
+    raise DeparaError(
+        f"{source}: the tensor names ({shown}, ...) are none that are known for "
+        f"{config.architecture} ({known}); is it another architecture's file?"
+    )
+
+
+def _drawn(kind: str, shape: tuple[int, ...], seed: list[int]) -> np.ndarray:
+    if kind in ("scale", "var"):
+        return np.ones(shape, np.float32)
+    if kind == "layer_scale":
+        return np.full(shape, 1e-6, np.float32)
+    if kind not in ("kernel", "position", "class_token"):
+        return np.zeros(shape, np.float32)
+    std = math.sqrt(2.0 / math.prod(shape[:-1])) if kind == "kernel" else 0.02
+    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    values *= np.float32(std)
+    return values
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))

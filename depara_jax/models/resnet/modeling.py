@@ -1,0 +1,103 @@
+"""ResNet in Flax NNX, inference mode, images [n, h, w, 3].
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. ImageNet's networks as
+torchvision has them (v1.5: a bottleneck's stride is in its 3x3 convolution), CIFAR's with the
+shortcuts of option A: every second pixel, and zeros for the new channels, half on either side.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from depara_jax.models.layers import ConvNorm, check_images
+from depara_jax.models.resnet.config import EXPANSION, ResNetConfig
+
+__all__ = ["ResNet"]
+
+
+class Unit(nnx.Module):
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1, and a shortcut."""
+
+    def __init__(self, n_in: int, width: int, stride: int, config: ResNetConfig, rngs: nnx.Rngs):
+        self.stride = stride
+        rest = _variant(config)
+        self.n_out = width * EXPANSION if config.bottleneck else width
+        if config.bottleneck:
+            self.conv1 = ConvNorm(n_in, width, rngs, **rest)
+            self.conv2 = ConvNorm(width, width, rngs, size=3, stride=stride, **rest)
+            self.conv3 = ConvNorm(width, self.n_out, rngs, **rest)
+        else:
+            self.conv1 = ConvNorm(n_in, width, rngs, size=3, stride=stride, **rest)
+            self.conv2 = ConvNorm(width, width, rngs, size=3, **rest)
+            self.conv3 = None
+        projects = config.projects and (stride != 1 or n_in != self.n_out)
+        self.shortcut = (
+            ConvNorm(n_in, self.n_out, rngs, stride=stride, **rest) if projects else None
+        )
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The last convolution, its normalisation, and the unit's output."""
+        conv, norm = self.conv2(jax.nn.relu(self.conv1(x)[1]))
+        if self.conv3 is not None:
+            conv, norm = self.conv3(jax.nn.relu(norm))
+        return conv, norm, jax.nn.relu(norm + self._kept(x))
+
+    def _kept(self, x: jax.Array) -> jax.Array:
+        if self.shortcut is not None:
+            return self.shortcut(x)[1]
+        x = x[:, :: self.stride, :: self.stride]
+        new = self.n_out - x.shape[-1]
+        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
+
+
+def _variant(config: ResNetConfig) -> dict:
+    return {"padding": "same" if config.tensorflow else "torch", "folded": config.tensorflow}
+
+
+class ResNet(nnx.Module):
+    """The network; any image size works."""
+
+    def __init__(self, config: ResNetConfig, rngs: nnx.Rngs):
+        self.config = config
+        n_in = config.widths[0]
+        imagenet = config.family == "imagenet"
+        self.stem = ConvNorm(
+            3, n_in, rngs, size=7 if imagenet else 3, stride=2 if imagenet else 1,
+            **_variant(config),
+        )  # fmt: skip
+        stages = []
+        for b, (width, count) in enumerate(zip(config.widths, config.units, strict=True)):
+            units = []
+            for u in range(count):
+                units.append(Unit(n_in, width, 2 if b and not u else 1, config, rngs))
+                n_in = units[-1].n_out
+            stages.append(nnx.List(units))
+        self.stages = nnx.List(stages)
+        self.fc = nnx.Linear(n_in, config.num_classes, rngs=rngs)
+
+    def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
+        """Features of every layer, shallow to deep.
+
+        Raises:
+          DeparaError: the images are not [n, h, w, 3].
+        """
+        check_images(images, self.config.architecture)
+        conv, norm = self.stem(images)
+        x = jax.nn.relu(norm)
+        out = {"stem.conv": conv, "stem.norm": norm, "stem": x}
+        if self.config.tensorflow:
+            del out["stem.norm"]
+        if self.config.family == "imagenet":
+            # PyTorch's padding by one on every side; "SAME" would pad even sizes on one alone.
+            x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+            x = out["maxpool"] = nnx.max_pool(x, (3, 3), strides=(2, 2))
+        for b, units in enumerate(self.stages, start=1):
+            for u, unit in enumerate(units):
+                name = f"layer{b}.{u}"
+                out[f"{name}.conv"], norm, x = unit(x)
+                if not self.config.tensorflow:
+                    out[f"{name}.norm"] = norm
+                out[name] = x
+        out["avgpool"] = x.mean(axis=(1, 2))
+        out["fc"] = self.fc(out["avgpool"])
+        return out

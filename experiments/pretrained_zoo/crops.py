@@ -1,0 +1,65 @@
+"""What putting maps back at their place does: networks whose inputs are cropped differently.
+
+DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.crops
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from depara_jax import RECIPES, Probe, attribution_graphs, compare_models, load_model
+from depara_jax.models import Model
+from experiments.pretrained_zoo.images import probe_images
+
+NETWORK, IMAGES, GRID = "mnv1_025", 24, 32
+RESIZES = (128, 146, 160)  # the crop of 128 is all, 88% and 80% of the photograph's short side
+
+
+def main() -> int:
+    """Prints one network's similarity to itself, seen through three crops, with and without."""
+    shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
+    zoo = str(Path(__file__).parent / "zoo.toml")
+    model = load_model(NETWORK, zoo=zoo)
+    models = [_cropped(model, resize) for resize in RESIZES]
+    # Square pictures of one size, as `Probe` wants them.
+    pictures = [_square(image) for image in probe_images(shared, IMAGES)]
+    probe = Probe.from_arrays(np.stack(pictures))
+    recipe = RECIPES["default"].replace(lam=0.0, grid=GRID)
+    placed = np.asarray(compare_models(models, probe, recipe).similarity.node)
+    nodes = [attribution_graphs(m, probe, recipe)[m.spec.encoder].nodes for m in models]
+    unit = [n / jnp.linalg.norm(n, axis=1, keepdims=True) for n in nodes]
+    for i, resize in enumerate(RESIZES[1:], start=1):
+        row = {
+            "network": NETWORK,
+            "crop": round(RESIZES[0] / resize, 2),
+            "node_similarity_to_whole": {
+                "put back": round(float(placed[0, i]), 4),
+                "as they lie": round(float((unit[0] * unit[i]).sum(axis=1).mean()), 4),
+            },
+        }
+        print(json.dumps(row))
+    return 0
+
+
+def _cropped(model: Model, resize: int) -> Model:
+    input = dataclasses.replace(model.spec.input, resize=resize)
+    spec = dataclasses.replace(model.spec, input=input, name=f"{model.spec.name}@{resize}")
+    return dataclasses.replace(model, spec=spec)
+
+
+def _square(image: np.ndarray, side: int = 224) -> np.ndarray:
+    from PIL import Image
+
+    short = min(image.shape[:2])
+    top, left = ((n - short) // 2 for n in image.shape[:2])
+    cropped = Image.fromarray(image[top : top + short, left : left + short])
+    return np.asarray(cropped.resize((side, side), Image.Resampling.BILINEAR))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Part 1: how alike the networks are, by six measures, and whether that follows task or family."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import rankdata
+
+from depara_jax import RECIPES, AttributionGraph, similarity_matrix
+from depara_jax.evaluation.correlation import spearman
+from depara_jax.graph import edges_of
+from experiments.pretrained_zoo.cells import GRIDS
+
+__all__ = [
+    "TWINS",
+    "family",
+    "grid_effect",
+    "grouping",
+    "matrices",
+    "read_cells",
+    "signatures",
+    "twin_ranks",
+]
+
+# Nearly the same checkpoint; the same trunk. The second of each is left out of all counts.
+TWINS = (("mnv2", "mnv2_tf2"), ("posenet", "bodypix"))
+FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}  # rows of ESTIMATORS
+
+
+def family(name: str) -> str:
+    """MobileNetV1, MobileNetV2 or CIFAR ResNet."""
+    if name.startswith("cifar"):
+        return "CIFAR ResNet"
+    return "MobileNetV2" if name.startswith(("mnv2", "deeplab")) else "MobileNetV1"
+
+
+def read_cells(folder: Path, names: Sequence[str], count: int) -> dict[str, dict[str, np.ndarray]]:
+    """The first `count` images' part of each network's cell."""
+    cells = {}
+    for name in names:
+        with np.load(folder / f"{name}.npz") as file:
+            cells[name] = {
+                key: np.asarray(file[key][:count], np.float32)
+                for key in file.files
+                if key != "seconds"
+            }
+    return cells
+
+
+def graphs_of(
+    cells: Mapping[str, Mapping[str, np.ndarray]], grid: int, edges: bool = True
+) -> list[AttributionGraph]:
+    """Attribution graphs under the default recipe."""
+    out = []
+    for cell in cells.values():
+        found = edges_of(jnp.asarray(cell["features"]), edge_normalization="zscore")
+        out.append(
+            AttributionGraph(jnp.asarray(cell[f"nodes{grid}"]), found if edges else jnp.zeros(0))
+        )
+    return out
+
+
+def matrices(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """{measure: [m, m]} of all networks: DEPARA with its two terms, RSA, CKA, DDS."""
+    found = similarity_matrix(graphs_of(cells, GRIDS[0]), RECIPES["default"])
+    parts = {"DEPARA": found.score, "nodes": found.node, "edges": found.edge}
+    result = {name: np.asarray(value, np.float64) for name, value in parts.items()}
+    marks = [signatures(cell["features"]) for cell in cells.values()]
+    others = {name: np.array([m[name] for m in marks]) for name in FEATURE_MEASURES}
+    others = {name: rows @ rows.T for name, rows in others.items()}
+    return result | others
+
+
+def signatures(features: np.ndarray) -> dict[str, np.ndarray]:
+    """A unit vector for each measure on features, whose inner products are the measure.
+
+    In numpy, since the library's `rsa`, `cka_linear` and `dds_cosine` compile a program for every
+    pair of widths, which takes minutes for nineteen networks; a test holds these to those.
+    """
+    rows = features.reshape(len(features), -1).astype(np.float64)
+    above = np.triu_indices(len(rows), 1)
+    ranks = rankdata(1 - np.corrcoef(rows)[above])
+    centred = rows - rows.mean(axis=0)
+    scored = centred / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1)
+    lengths = np.linalg.norm(scored, axis=1, keepdims=True)
+    scored = scored / np.where(lengths > 0, lengths, 1)
+    found = {
+        "RSA": ranks - ranks.mean(),
+        "CKA": (centred @ centred.T).ravel(),
+        "DDS": _centred_without_diagonal(scored @ scored.T).ravel(),
+    }
+    return {name: value / np.linalg.norm(value) for name, value in found.items()}
+
+
+def _centred_without_diagonal(gram: np.ndarray) -> np.ndarray:
+    """Rows of the part off the diagonal add up to zero (Szekely and Rizzo's U-centring)."""
+    count, off = len(gram), ~np.eye(len(gram), dtype=bool)
+    gram = np.where(off, gram, 0)
+    columns = gram.sum(axis=0, keepdims=True) / (count - 2)
+    total = gram.sum() / ((count - 1) * (count - 2))
+    return np.where(off, gram - columns - columns.T + total, 0)
+
+
+def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str]) -> dict[str, Any]:
+    """How well similarity tells pairs of a kind from pairs that share neither task nor family.
+
+    Returns:
+      {kind: {"pairs": count, "auc": probability that a pair of the kind is more similar than a pair
+      that shares nothing, ties half}}, for kinds "same task", "same family", "both".
+    """
+    twins = {second for _, second in TWINS}
+    kept = [i for i, name in enumerate(names) if name not in twins]
+    kinds: dict[str, list[float]] = {"same task": [], "same family": [], "both": [], "neither": []}
+    for i, j in itertools.combinations(kept, 2):
+        one, two = names[i], names[j]
+        task, kin = tasks[one] == tasks[two], family(one) == family(two)
+        kind = ("neither", "same family", "same task", "both")[2 * task + kin]
+        kinds[kind].append(float(matrix[i, j]))
+    nothing = np.asarray(kinds.pop("neither"))
+    return {
+        kind: {"pairs": len(values), "auc": _auc(np.asarray(values), nothing)}
+        for kind, values in kinds.items()
+    } | {"neither": {"pairs": len(nothing), "auc": 0.5}}
+
+
+def _auc(first: np.ndarray, second: np.ndarray) -> float | None:
+    """None where there is nothing to compare."""
+    if not (first.size and second.size):
+        return None
+    above = (first[:, None] > second).mean() + 0.5 * (first[:, None] == second).mean()
+    return float(above)
+
+
+def twin_ranks(matrix: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """For each twin, the rank of the other one among all other networks; 1 is the nearest."""
+    found = {}
+    for pair in TWINS:
+        for one, two in (pair, pair[::-1]):
+            if one in names and two in names:
+                row = matrix[names.index(one)].copy()
+                row[names.index(one)] = -np.inf
+                found[one] = 1 + int((row > row[names.index(two)]).sum())
+    return found
+
+
+def grid_effect(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """What the common grid does to the node term of the networks that have both grids."""
+    both = {name: cell for name, cell in cells.items() if f"nodes{GRIDS[1]}" in cell}
+    if len(both) < 3:  # one pair has no order
+        return {"networks": len(both)}
+    recipe = RECIPES["default"].replace(lam=0.0)
+    coarse, fine = (
+        np.asarray(similarity_matrix(graphs_of(both, grid, edges=False), recipe).node)
+        for grid in GRIDS
+    )
+    above = np.triu_indices(len(both), 1)
+    return {
+        "networks": len(both),
+        "mean_coarse": float(coarse[above].mean()),
+        "mean_fine": float(fine[above].mean()),
+        "rank_correlation": float(spearman(coarse[above], fine[above])),
+    }

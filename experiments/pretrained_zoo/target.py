@@ -1,0 +1,61 @@
+"""A small network of the target task, which DEPARA compares the sources with."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from depara_jax.data.preprocess import preprocess
+from depara_jax.models import Model
+from depara_jax.models.encoder import EncoderConfig, build_encoder, forward, init_variables
+from experiments.pretrained_zoo.images import Labelled
+
+__all__ = ["train_target"]
+
+
+def train_target(labelled: Labelled, *, steps: int = 300, seed: int = 0) -> tuple[Model, float]:
+    """Trains a 32-pixel encoder with a linear head from scratch.
+
+    Returns:
+      The encoder, and its accuracy on the images that it was trained on.
+    """
+    config = EncoderConfig()
+    run = forward(config)
+    classes = int(labelled.labels.max()) + 1
+    variables = init_variables(config, jax.random.key(seed))
+    spec = build_encoder(variables, config, name="target").spec
+    images = np.stack([preprocess(image, spec.input) for image in labelled.images])
+    width = int(np.prod(jax.eval_shape(run, variables, images[:1])[spec.encoder].shape[1:]))
+    rng = np.random.default_rng(seed)
+    head = jnp.asarray(rng.normal(0, width**-0.5, (width, classes)), jnp.float32)
+    optimiser = optax.adamw(1e-3, weight_decay=1e-4)
+
+    def logits(parameters: Any, batch: Any) -> Any:
+        encoder, head = parameters
+        features = run(encoder, batch)[spec.encoder]
+        return features.reshape(len(batch), -1) @ head
+
+    @jax.jit
+    def step(parameters: Any, state: Any, batch: Any, labels: Any) -> Any:
+        def loss(parameters: Any) -> Any:
+            crossed = optax.softmax_cross_entropy_with_integer_labels(
+                logits(parameters, batch), labels
+            )
+            return crossed.mean()
+
+        updates, state = optimiser.update(jax.grad(loss)(parameters), state, parameters)
+        return optax.apply_updates(parameters, updates), state
+
+    parameters = (variables, head)
+    state = optimiser.init(parameters)
+    for _ in range(steps):
+        chosen = rng.integers(0, len(images), 32)
+        batch = images[chosen]
+        mirrored = rng.random(32) < 0.5
+        batch[mirrored] = batch[mirrored, :, ::-1]
+        parameters, state = step(parameters, state, batch, labelled.labels[chosen])
+    guessed = np.asarray(jax.jit(logits)(parameters, images).argmax(axis=1))
+    model = build_encoder(parameters[0], config, name="target", task="target")
+    return model, float((guessed == labelled.labels).mean())
