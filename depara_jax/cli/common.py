@@ -21,6 +21,7 @@ __all__ = [
     "progress_bar",
     "read_probe",
     "read_recipe",
+    "show_notes",
     "show_ranking",
     "split",
 ]
@@ -103,6 +104,11 @@ def show_ranking(console: "Console", ranking: "Ranking", probe: Any, title: str)
         shown = ["-" if number is None else f"{number:+.4f}" for number in numbers]
         table.add_row(str(row["rank"]), row[ranking.kind], *shown)
     console.print(table)
+    show_notes(console, ranking)
+
+
+def show_notes(console: "Console", ranking: "Ranking") -> None:
+    """Lines under a ranking's table: ties, zero maps, a common grid."""
     for group in ranking.ties:
         console.print(f"tied: {', '.join(group)}")
     zeros = ranking.with_zero_maps

@@ -1,19 +1,28 @@
 """`depara rank-layers`: which layer of a network to transfer from."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
 from depara_jax.cli.common import (
     add_method_arguments,
     add_zoo_argument,
+    heading,
     progress_bar,
     read_probe,
     read_recipe,
-    show_ranking,
+    show_notes,
     split,
 )
+from depara_jax.errors import DeparaError
+
+if TYPE_CHECKING:
+    from depara_jax.evaluation import Certainty
+    from depara_jax.selection import Ranking
+
+RESAMPLES = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target-layer", default=None, help="layer of the target; by default the recipe's side"
     )
+    parser.add_argument(
+        "--target-side", choices=("encoder", "logits"), default=None,
+        help="what stands for the target: its most compact features, as the paper says, or its "
+        "logits, as the authors' code does; by default the recipe's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, metavar="N",
+        help="resamples of the probe images that say how certain the choice is (default: "
+        "%(default)s; 0: none)",
+    )  # fmt: skip
     parser.add_argument("--plot", default=None, metavar="FILE", help="save the curve (.png, .svg)")
     add_zoo_argument(parser)
     add_method_arguments(parser)
@@ -34,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the layers."""
+    from depara_jax.evaluation import choice_certainty
     from depara_jax.models import load_model
     from depara_jax.selection import rank_layers
 
@@ -41,7 +61,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         from depara_jax.reporting.plots import check_plot_path
 
         check_plot_path(args.plot)
+    if args.resamples < 0:
+        raise DeparaError(f"--resamples must be at least 0, got {args.resamples}")
     recipe = read_recipe(args)
+    if args.target_side is not None:
+        if args.target_layer is not None:
+            raise DeparaError("give --target-side or --target-layer, not both")
+        recipe = recipe.replace(target_side=args.target_side)
     target = load_model(args.target, zoo=args.zoo)
     source = load_model(args.source, zoo=args.zoo)
     layers = split(args.layers, "--layers")
@@ -52,20 +78,76 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             batch_size=args.batch_size, progress=progress,
         )  # fmt: skip
     title = f"Layers of {source.name!r} to transfer from to {target.name!r}"
-    show_ranking(console, ranking, probe, title)
-    console.print(f"best layer: {ranking.best}")
+    certainty = None
+    if args.resamples:
+        certainty = choice_certainty(
+            ranking.node_cosines, ranking.edges, ranking.target_edges,
+            node_weight=recipe.node_weight, lam=recipe.lam, resamples=args.resamples,
+        )  # fmt: skip
+    show_layers(console, ranking, certainty, heading(ranking, probe), title)
     if args.plot is not None:
         from depara_jax.reporting import layer_curve, save_figure
 
-        figure = layer_curve(ranking.names, ranking.score, ranking.node, ranking.edge, title=title)
+        band = None if certainty is None else (certainty.low, certainty.high)
+        figure = layer_curve(
+            ranking.names, ranking.score, ranking.node, ranking.edge, band=band, title=title
+        )
         console.print(f"curve: {save_figure(figure, args.plot)}")
     return {
         **ranking.to_dict(),
         "target": target.name,
         "target_layer": ranking.target.split(":", 1)[1],
         "source": source.name,
+        "target_side": None if args.target_layer else recipe.target_side,
         "layers": list(ranking.names),
+        "certainty": None if certainty is None else describe(ranking, certainty),
         "recipe": recipe.name,
         "settings": ranking.recipe.to_dict(),
         "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
     }
+
+
+def describe(ranking: "Ranking", certainty: "Certainty") -> dict[str, Any]:
+    """How certain the choice is, as plain values."""
+    rows = zip(ranking.names, certainty.low, certainty.high, certainty.share, strict=True)
+    return {
+        "level": certainty.level,
+        "resamples": certainty.resamples,
+        "layers": {
+            name: {"low": float(low), "high": float(high), "best_in": float(share)}
+            for name, low, high, share in rows
+        },
+        "rivals": [ranking.names[i] for i in certainty.rivals() if i != ranking.order[0]],
+    }
+
+
+def show_layers(
+    console: Console, ranking: "Ranking", certainty: "Certainty | None", caption: str, title: str
+) -> None:
+    """The table of layers from shallow to deep, what was chosen, and how certain that is."""
+    table = Table(title=title, caption=caption, title_justify="left")
+    for column in ("layer", "rank", "score", "node", "edge"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    if certainty is not None:
+        table.add_column(f"{certainty.level:.0%} interval", justify="right")
+        table.add_column("best in", justify="right")
+    columns = (ranking.score, ranking.node, ranking.edge)
+    for i, name in enumerate(ranking.names):
+        numbers = ["-" if values is None else f"{values[i]:+.4f}" for values in columns]
+        more = []
+        if certainty is not None:
+            more = [f"{certainty.low[i]:+.3f} {certainty.high[i]:+.3f}", f"{certainty.share[i]:.0%}"]
+        table.add_row(name, str(ranking.ranks[i]), *numbers, *more)
+    console.print(table)
+    show_notes(console, ranking)
+    if certainty is None:
+        console.print(f"best layer: {ranking.best}")
+        return
+    share = certainty.share[ranking.order[0]]
+    console.print(
+        f"best layer: {ranking.best}, best in {share:.0%} of {certainty.resamples} resamples of "
+        "the probe images"
+    )
+    rivals = describe(ranking, certainty)["rivals"]
+    if rivals:
+        console.print(f"the probe images do not rule out: {', '.join(rivals)}")

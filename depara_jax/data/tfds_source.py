@@ -14,7 +14,7 @@ from depara_jax.data.preprocess import to_uint8_rgb
 from depara_jax.data.sources import Source
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["photographs_source", "tfds_source"]
+__all__ = ["photographs_source", "tfds_labels", "tfds_source"]
 
 
 def photographs_source(split: str) -> Source:
@@ -38,6 +38,27 @@ def tfds_source(name: str, split: str | None) -> Source:
     builder = _builder(name)
     _prepare(builder, name)
     return _open(builder, split, name=f"tfds:{name}")
+
+
+def tfds_labels(name: str, split: str) -> tuple[list[int], tuple[str, ...]]:
+    """The labels of a split that `tfds_source` gives the images of, and the names of the classes.
+
+    Raises:
+      DeparaError: the data set has no feature `label` that is a class.
+    """
+    import tensorflow_datasets as tfds
+
+    builder: Any = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    feature = builder.info.features.get("label")
+    if not isinstance(feature, tfds.features.ClassLabel):
+        raise DeparaError(f"tfds:{name} has no feature 'label' that is a class")
+    records: Any = builder.as_data_source(split)
+    records.decoders = {
+        key: tfds.decode.SkipDecoding()
+        for key, other in builder.info.features.items()
+        if isinstance(other, tfds.features.Image)
+    } or None
+    return [int(record["label"]) for record in records], tuple(feature.names)
 
 
 def _builder(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Scoring a ranking against a ground truth."""
 
+from depara_jax.evaluation.choice import Certainty, choice_certainty, resampled_terms
 from depara_jax.evaluation.confidence import (
     Interval,
     bootstrap_over_images,
@@ -25,6 +26,7 @@ from depara_jax.evaluation.metrics import (
 from depara_jax.evaluation.report import EvaluationResult, evaluate
 
 __all__ = [
+    "Certainty",
     "Curves",
     "EvaluationResult",
     "GroundTruth",
@@ -32,6 +34,7 @@ __all__ = [
     "NamedMatrix",
     "bootstrap_over_images",
     "bootstrap_over_targets",
+    "choice_certainty",
     "dds_score",
     "evaluate",
     "hits_at_k",
@@ -45,4 +48,5 @@ __all__ = [
     "recall_at_k",
     "regret_at_k",
     "resampled_similarities",
+    "resampled_terms",
 ]

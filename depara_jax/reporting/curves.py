@@ -99,6 +99,7 @@ def layer_curve(
     edge: Any = None,
     *,
     accuracy: Mapping[str, Any] | None = None,
+    band: tuple[Any, Any] | None = None,
     best: str | None = None,
     title: str = "",
 ) -> "Figure":
@@ -111,6 +112,7 @@ def layer_curve(
       edge: [l], s(E), or None.
       accuracy: name -> [l], accuracy in percent after transfer from each layer, on a second axis;
         NaN where it was not measured.
+      band: (low, high), an interval [l] of the score.
       best: the layer to mark; by default that of the highest score.
       title: of the figure.
 
@@ -130,6 +132,9 @@ def layer_curve(
             axes.plot(position, values, label=label, markersize=5, **style)
     label = "SIM = V + λE" if node is not None and edge is not None else "SIM"
     axes.plot(position, score, label=label, color=COLORS[1], marker="^", linewidth=2.4)
+    if band is not None:
+        low, high = (check_finite("band", side, (size,)) for side in band)
+        axes.fill_between(position, low, high, color=COLORS[1], alpha=0.15, linewidth=0)
     tidy(axes, title=title, xlabel="layer, shallow to deep", ylabel="similarity to the target")
     mark_best(axes, layers, score, best)
     rotate = 45 if max(map(len, layers)) > 3 else 0

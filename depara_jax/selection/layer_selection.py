@@ -40,7 +40,8 @@ def rank_layers(
       **options: `batch_size`, `memory_limit`, `progress`, see `depara_jax.selection.extract`.
 
     Returns:
-      A ranking whose names are the layers, given from shallow to deep.
+      A ranking whose names are the layers, given from shallow to deep. It keeps cosines and edges,
+      from which `evaluation.choice_certainty` says how certain the choice is.
 
     Raises:
       UnknownNameError: a layer that does not exist; the message offers the near ones.
@@ -66,4 +67,4 @@ def rank_layers(
         View(model, layers, walked_layers(model.spec, layers, recipe))
         for model, layers in ((target, (target.spec.check_layer(target_layer),)), (source, chosen))
     ]
-    return rank_views("layer", views, chosen, probe, recipe, **options)
+    return rank_views("layer", views, chosen, probe, recipe, keep_edges=True, **options)

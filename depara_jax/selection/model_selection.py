@@ -185,6 +185,8 @@ def rank_views(
     names: tuple[str, ...],
     probe: ProbeLike,
     recipe: Recipe,
+    *,
+    keep_edges: bool = False,
     **options: Any,
 ) -> Ranking:
     """Ranks all graphs of `views` but the first against the first, which is the target's."""
@@ -204,6 +206,7 @@ def rank_views(
         vectors = edge_vectors(jnp.stack(result.edges), ties=recipe.ties)
         edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
     score = np.asarray(combine(node, edge, recipe).score)
+    kept = np.stack(result.edges) if keep_edges and result.edges is not None else None
     return Ranking(
         kind=kind,
         target=views[0].names()[0],
@@ -217,6 +220,8 @@ def rank_views(
         zero_maps=result.zero_maps[1:],
         target_zero_maps=result.zero_maps[0],
         node_cosines=cosines if recipe.uses_nodes else None,
+        edges=None if kept is None else kept[1:],
+        target_edges=None if kept is None else kept[0],
     )
 
 

@@ -33,6 +33,8 @@ class Ranking:
       zero_maps: [m] how many of the candidate's attribution maps are zero; each counts as cosine 0.
       target_zero_maps: the same for the target.
       node_cosines: [m, n] the cosines that `node` is the mean of, for bootstrap over images.
+      edges: [m, e] of the candidates, for the same; kept by `rank_layers` only.
+      target_edges: [e] of the target.
     """
 
     kind: Literal["model", "layer"]
@@ -47,6 +49,8 @@ class Ranking:
     zero_maps: tuple[int, ...] = ()
     target_zero_maps: int = 0
     node_cosines: Float[np.ndarray, "m n"] | None = None
+    edges: Float[np.ndarray, "m e"] | None = None
+    target_edges: Float[np.ndarray, " e"] | None = None
 
     def __post_init__(self):
         if not self.names:

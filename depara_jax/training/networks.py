@@ -1,0 +1,197 @@
+"""The families that can be trained: VGG, the zoo's encoders, the CIFAR ResNets."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+from flax import nnx
+
+from depara_jax.errors import DeparaError
+from depara_jax.models import encoder as encoders
+from depara_jax.models import resnet as resnets
+from depara_jax.models import vgg as vggs
+from depara_jax.models.encoder.modeling import Encoder
+from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.port import port_model, port_spec, random_variables
+from depara_jax.models.spec import Model
+from depara_jax.models.vgg.modeling import VGG
+from depara_jax.training.units import Mode, Network, Unit, Values, flat_values, nested_values
+
+__all__ = ["EncoderClassifier", "encoder_network", "network_of", "vgg_network"]
+
+_BINS = 4  # per side, between an encoder's output and its classes
+
+
+@functools.cache
+def vgg_network(config: vggs.VGGConfig) -> Network:
+    """A VGG; its 18 cut points (VGG-19) are the outputs of the ReLUs."""
+    kinds = [kind for kind, _ in config.feature_modules]
+    units, pending = [], []
+    for i, kind in enumerate(kinds):
+        pending.append(i)
+        if kind == "activation":
+            owns = tuple(f"features.{k}" for k in pending if kinds[k] in ("conv", "norm"))
+            units.append(Unit(f"features.{i}", owns, functools.partial(_features, tuple(pending))))
+            pending = []
+    last_pool = pending[0]
+    for first, last, owned in ((0, 1, 0), (2, 4, 3), (5, 6, 6)):
+        run = functools.partial(_classifier, last_pool, range(first, last + 1))
+        units.append(Unit(f"classifier.{last}", (f"classifier.{owned}",), run))
+    like = jax.eval_shape(lambda: nnx.split(VGG(config, nnx.Rngs(0)))[1])
+
+    def wrap(values: Values, name: str) -> Model:
+        spec = vggs.vgg_spec(config, name=name)
+        return vggs.vgg(config, variables=nested_values(values, like), spec=spec)
+
+    return Network(
+        name=f"{config.architecture} with {config.num_classes} classes",
+        make=functools.partial(VGG, config),
+        units=tuple(units),
+        classes=config.num_classes,
+        draw=lambda key: flat_values(vggs.random_variables(config, key)),
+        read=lambda model: flat_values(model.variables),
+        wrap=wrap,
+    )
+
+
+def _features(indices: tuple[int, ...], module: VGG, x: jax.Array, mode: Mode) -> jax.Array:
+    for i in indices:
+        x = mode.call(module.features[i], x)
+    return x
+
+
+def _classifier(last_pool: int, indices: range, module: VGG, x: jax.Array, mode: Mode) -> jax.Array:
+    if indices[0] == 0:
+        x = adaptive_avg_pool(module.features[last_pool](x), 7, 7)
+        x = x.reshape(x.shape[0], -1)
+    for i in indices:
+        x = mode.call(module.classifier[i], x)
+    return x
+
+
+class EncoderClassifier(nnx.Module):
+    """An encoder and a linear map of its output's 4 x 4 averages to classes."""
+
+    def __init__(self, config: encoders.EncoderConfig, classes: int, rngs: nnx.Rngs):
+        self.encoder = Encoder(config, rngs)
+        self.classifier = nnx.Linear(_BINS * _BINS * config.features, classes, rngs=rngs)
+
+
+@functools.cache
+def encoder_network(config: encoders.EncoderConfig, classes: int) -> Network:
+    """One of the zoo's encoders with a classifier; cut after the stem, a block or the encoder."""
+    units = [
+        Unit(stage, (_encoder_part(config, i),), functools.partial(_encoder_stage, config, i))
+        for i, stage in enumerate(config.stages)
+    ]
+    units.append(Unit("classifier", ("classifier",), _encoder_head))
+
+    def make(rngs: nnx.Rngs) -> EncoderClassifier:
+        return EncoderClassifier(config, classes, rngs)
+
+    like = jax.eval_shape(lambda: nnx.split(Encoder(config, nnx.Rngs(0)))[1])
+
+    def wrap(values: Values, name: str) -> Model:
+        inner = {n.removeprefix("encoder."): v for n, v in values.items() if n[:8] == "encoder."}
+        return encoders.build_encoder(nested_values(inner, like), config, name=name)
+
+    return Network(
+        name=f"{config.architecture} with {classes} classes",
+        make=make,
+        units=tuple(units),
+        classes=classes,
+        draw=lambda key: flat_values(nnx.split(make(nnx.Rngs(key)))[1]),
+        read=lambda model: {f"encoder.{n}": v for n, v in flat_values(model.variables).items()},
+        wrap=wrap,
+    )
+
+
+def _encoder_part(config: encoders.EncoderConfig, stage: int) -> str:
+    last = len(config.stages) - 1
+    return "encoder." + {0: "stem", last: "head"}.get(stage, f"blocks.{stage - 1}")
+
+
+def _encoder_stage(
+    config: encoders.EncoderConfig, stage: int, module: EncoderClassifier, x: jax.Array, mode: Mode
+) -> jax.Array:
+    inner = module.encoder
+    last = len(config.stages) - 1
+    layer = {0: inner.stem, last: inner.head}.get(stage)
+    x = mode.call(inner.blocks[stage - 1] if layer is None else layer, x)
+    linear = stage == last and config.output_activation == "linear"
+    return x if linear else jax.nn.relu(x)
+
+
+def _encoder_head(module: EncoderClassifier, x: jax.Array, mode: Mode) -> jax.Array:
+    x = adaptive_avg_pool(x, _BINS, _BINS)
+    return mode.call(module.classifier, x.reshape(x.shape[0], -1))
+
+
+@functools.cache
+def resnet_network(config: resnets.ResNetConfig) -> Network:
+    """A ResNet; cut after the stem or a unit."""
+    units = [
+        Unit(stage, (_resnet_part(stage),), functools.partial(_resnet_stage, config, stage))
+        for stage in config.stages
+    ]
+    units.append(Unit("fc", ("fc",), _resnet_head))
+    like = jax.eval_shape(lambda: nnx.split(resnets.ResNet(config, nnx.Rngs(0)))[1])
+
+    def wrap(values: Values, name: str) -> Model:
+        spec = port_spec(config, name=name)
+        return port_model(
+            resnets.ResNet, config, variables=nested_values(values, like), spec=spec
+        )
+
+    return Network(
+        name=f"{config.architecture} with {config.num_classes} classes",
+        make=functools.partial(resnets.ResNet, config),
+        units=tuple(units),
+        classes=config.num_classes,
+        draw=lambda key: flat_values(random_variables(resnets.ResNet, config, key)),
+        read=lambda model: flat_values(model.variables),
+        wrap=wrap,
+    )
+
+
+def _resnet_part(stage: str) -> str:
+    """"layer2.0" is stages.1.0 in the state."""
+    if stage == "stem":
+        return stage
+    block, unit = stage.removeprefix("layer").split(".")
+    return f"stages.{int(block) - 1}.{unit}"
+
+
+def _resnet_stage(
+    config: resnets.ResNetConfig, stage: str, module: resnets.ResNet, x: jax.Array, mode: Mode
+) -> jax.Array:
+    if stage == "stem":
+        return jax.nn.relu(mode.call(module.stem, x)[1])
+    if stage == "layer1.0" and config.family == "imagenet":
+        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    _, block, unit = _resnet_part(stage).split(".")
+    return mode.call(module.stages[int(block)][int(unit)], x)[2]
+
+
+def _resnet_head(module: resnets.ResNet, x: jax.Array, mode: Mode) -> jax.Array:
+    return mode.call(module.fc, x.mean(axis=(1, 2)))
+
+
+def network_of(model: Model, classes: int) -> Network:
+    """The trainable network of a model's family, with that many classes.
+
+    Raises:
+      DeparaError: a family that has no chain of units here.
+    """
+    config: Any = getattr(model.forward, "config", None)  # every port's forward has one
+    if isinstance(config, vggs.VGGConfig):
+        return vgg_network(dataclasses.replace(config, num_classes=classes))
+    if isinstance(config, encoders.EncoderConfig):
+        return encoder_network(config, classes)
+    if isinstance(config, resnets.ResNetConfig):
+        return resnet_network(dataclasses.replace(config, num_classes=classes))
+    raise DeparaError(
+        f"model {model.name!r} ({model.spec.architecture}) cannot be trained here; expected a VGG, "
+        "a ResNet or an encoder of a zoo"
+    )
