@@ -49,13 +49,14 @@ def tfds_labels(name: str, split: str) -> tuple[list[int], tuple[str, ...]]:
     import tensorflow_datasets as tfds
 
     builder: Any = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
-    feature = builder.info.features.get("label")
+    features = builder.info.features
+    feature = features["label"] if "label" in features else None
     if not isinstance(feature, tfds.features.ClassLabel):
         raise DeparaError(f"tfds:{name} has no feature 'label' that is a class")
     records: Any = builder.as_data_source(split)
     records.decoders = {
         key: tfds.decode.SkipDecoding()
-        for key, other in builder.info.features.items()
+        for key, other in features.items()
         if isinstance(other, tfds.features.Image)
     } or None
     return [int(record["label"]) for record in records], tuple(feature.names)

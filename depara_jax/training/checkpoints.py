@@ -3,7 +3,7 @@
     run.json            the configuration; a folder with another one is refused
     metrics.jsonl       one line an epoch
     checkpoints/7/      the state after epoch 7: an item `state`, an item `about` with its digest
-    weights.safetensors, result.json    when it is finished
+    weights.safetensors, result.json    when it is finished; the checkpoints then go
 
 Orbax writes a checkpoint beside its place and renames it, so one that was being written when the
 run was killed is not there at all. One that was damaged later is noticed by its digest.
@@ -12,6 +12,7 @@ run was killed is not there at all. One that was damaged later is noticed by its
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,28 @@ class RunFolder:
         state = jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(state))
         return epoch, state, self._keep_metrics(epoch)
 
-    def finish(self, network: Network, values: Values, result: Mapping[str, Any]) -> None:
-        """Writes the weights and, last, the result."""
-        save_values(self.path / "weights.safetensors", network, values)
+    def finish(
+        self,
+        result: Mapping[str, Any],
+        *,
+        network: Network | None = None,
+        values: Values | None = None,
+    ) -> None:
+        """Ends the run: the weights if they are given, the result, and no more checkpoints.
+
+        Args:
+          result: plain values.
+          network: with `values`: what they belong to.
+          values: of the trained network.
+        """
+        if network is not None and values is not None:
+            save_values(self.path / "weights.safetensors", network, values)
         text = json.dumps(result, indent=1, allow_nan=False) + "\n"
         write_atomically(self.path / "result.json", lambda file: file.write(text.encode()))
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def _keep_metrics(self, epochs: int) -> list[dict[str, Any]]:
         """Cuts the metrics after that epoch; a line that was cut short is after it."""

@@ -113,12 +113,12 @@ def _decoded(
     checked = check_labels(np.asarray(labels), classes, count)
 
     def one(row: int) -> tuple[str, np.ndarray]:
-        id, pixels = source.read(int(row))
+        id, pixels = source.read(row)
         return id, fitted(pixels, size)
 
     def read(rows: np.ndarray) -> list[tuple[str, np.ndarray]]:
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(one, rows))
+            return list(pool.map(one, rows.tolist()))
 
     if count * size[0] * size[1] * 3 <= _KEEP_BYTES:
         pairs = read(np.arange(count))

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +15,12 @@ from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.training.checkpoints import RunFolder
 from depara_jax.training.config import TrainConfig
 from depara_jax.training.cut import Parts
-from depara_jax.training.prepare import Prepare
+from depara_jax.training.prepare import Data, Prepare
 from depara_jax.training.units import Network, Values
 
-__all__ = ["Data", "Progress", "Trained", "accuracy", "fit", "predict"]
+__all__ = ["Progress", "Trained", "accuracy", "fit", "predict"]
 
 Progress = Callable[[int, int, float], None]
-
-
-class Data(Protocol):
-    """What training reads: labels, and the images (or features) of some rows."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Int [n]."""
-        ...
-
-    @property
-    def take(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Rows -> what `Prepare` takes."""
-        ...
 
 
 class Trained(NamedTuple):

@@ -5,7 +5,7 @@ Also features computed once: with everything below a cut frozen they are the sam
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,25 @@ from depara_jax.errors import DeparaError
 from depara_jax.models.spec import InputSpec
 from depara_jax.training.units import Network, Values
 
-if TYPE_CHECKING:
-    from depara_jax.training.loop import Data
-
-__all__ = ["CachedFeatures", "ChosenView", "Images", "Prepare", "cached_features"]
+__all__ = ["CachedFeatures", "ChosenView", "Data", "Images", "Prepare", "cached_features"]
 
 
+@runtime_checkable
+class Data(Protocol):
+    """What training reads: labels, and the images (or features) of some rows."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Int [n]."""
+        ...
+
+    @property
+    def take(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Rows -> what `Prepare` takes."""
+        ...
+
+
+@runtime_checkable
 class Prepare(Protocol):
     """Hashable, since compiled steps are cached by it."""
 
@@ -109,7 +122,7 @@ class ChosenView:
 def cached_features(
     network: Network,
     frozen: Values,
-    data: "Data",
+    data: Data,
     input: InputSpec,
     *,
     stop: int,
@@ -127,7 +140,7 @@ def cached_features(
       start: position of the first unit that the data enter.
       mirrored: keep each image's mirror image as a second view.
     """
-    from depara_jax.training.loop import predict
+    from depara_jax.training.loop import predict  # which imports this file
 
     values = {**{n: jnp.zeros(s) for n, s in network.shapes.items() if n not in frozen}, **frozen}
     if start == 0:
@@ -146,5 +159,5 @@ def cached_features(
     return CachedFeatures(data.labels, lambda rows: features[rows])
 
 
-def _view(data: "Data", index: int) -> CachedFeatures:
+def _view(data: Data, index: int) -> CachedFeatures:
     return CachedFeatures(data.labels, lambda rows: data.take(rows)[:, index : index + 1])

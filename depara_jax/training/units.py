@@ -40,7 +40,7 @@ class Mode:
     train: bool = False
     key: jax.Array | None = None
 
-    def call(self, layer: Any, x: jax.Array) -> jax.Array:
+    def call(self, layer: Any, x: jax.Array) -> Any:
         """One layer, or a block with batch norms somewhere inside, in this mode."""
         if isinstance(layer, nnx.Dropout):
             if not self.train:

@@ -5,11 +5,13 @@ from typing import Any
 
 from depara_jax.training import TrainConfig
 
-__all__ = ["ESTIMATORS", "RECIPES", "StudyConfig"]
+__all__ = ["LABELLED", "PAIRED", "RECIPES", "StudyConfig"]
 
 RECIPES = ("paper", "default")
-# On features of each layer: with the training images' labels, or with the target network's features.
-ESTIMATORS = ("logme", "knn", "cka_linear", "rsa")
+# Estimators of each layer's features with the training images' labels ...
+LABELLED = ("logme", "knn")
+# ... and with the target network's features of the probe images.
+PAIRED = ("cka_linear", "rsa")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from rich.console import Console
 from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable, write_atomically
 from depara_jax.training import RunFolder
+from experiments.layer_study.analysis import certain
 from experiments.layer_study.cells import Target, load_source, target_network, transfer_cells
 from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import load_target
@@ -101,7 +102,8 @@ def run(
             )
         transfer = transfer_cells(source_name, source, target, config, output, console.print)
         evidence = layer_evidence(source_name, source, target, networks, config, output)
-        settings.append({"source": source_name, "target": target_name, **transfer, **evidence})
+        setting = {"source": source_name, "target": target_name, **transfer, **evidence}
+        settings.append({**setting, "certain": certain(setting, output)})
     return {
         "config": config.fixed(),
         "targets": records,

@@ -1,0 +1,159 @@
+"""From accuracies and scores to what the study says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depara_jax.evaluation.correlation import spearman as rank_correlation
+from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
+
+__all__ = ["LAMBDAS", "METHODS", "certain", "lambda_curve", "method_scores", "regret", "table_rows"]
+
+LAMBDAS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0, 100.0)
+# What the paper took for the larger and the smaller data size.
+PAPER_LAMBDA = {"large": 1.0, "small": 10.0}
+METHODS = (
+    "depara", "depara, paper's lambda", "V", "E", "default", "default E",
+    *PAIRED, *LABELLED, "deepest", "middle",
+)  # fmt: skip
+
+
+def method_scores(setting: Mapping[str, Any], size: str, network: str) -> dict[str, np.ndarray]:
+    """Every method's score of every cut.
+
+    Args:
+      setting: one source and target of results.json.
+      size: data size.
+      network: which target network: "full", or the size itself.
+    """
+    count = len(setting["cuts"])
+    paper, default = (setting["graphs"][network][name] for name in RECIPES)
+    node, edge = np.asarray(paper["node"]), np.asarray(paper["edge"])
+    position = np.arange(count, dtype=float)
+    scores = {
+        "depara": node + edge,
+        "depara, paper's lambda": node + PAPER_LAMBDA[size] * edge,
+        "V": node,
+        "E": edge,
+        "default": np.asarray(default["node"]) + np.asarray(default["edge"]),
+        "default E": np.asarray(default["edge"]),
+        **{name: np.asarray(setting["estimators"][name][network]) for name in PAIRED},
+        **{name: np.asarray(setting["estimators"][name][size]) for name in LABELLED},
+        "deepest": position,
+        "middle": -np.abs(position - (count - 1) / 2 - 0.25),  # of two middles the deeper one
+    }
+    return {name: scores[name].astype(float) for name in METHODS}
+
+
+def mean_accuracy(setting: Mapping[str, Any], size: str) -> np.ndarray:
+    """[cuts], over seeds."""
+    return np.asarray(setting["accuracy"][size]).mean(axis=1)
+
+
+def regret(scores: np.ndarray, accuracy: np.ndarray) -> float:
+    """Points of accuracy lost by taking the cut of the highest score instead of the best."""
+    return float(100 * (accuracy.max() - accuracy[int(scores.argmax())]))
+
+
+def certain(setting: Mapping[str, Any], output: Path) -> dict[str, Any]:
+    """Intervals of the rank correlation, over the draw of probe images and of seeds together.
+
+    Returns:
+      {size: {network: {"depara" or "default": {"low", "high", "share": [cuts]}}}}; `share` is in
+      how many resamples of the probe images each cut is chosen.
+    """
+    name = f"{setting['source']}-{setting['target']}"
+    out: dict[str, Any] = {}
+    with np.load(output / "evidence" / f"{name}.npz") as drawn:
+        terms = {key: drawn[key].astype(np.float64) for key in drawn.files}
+    for size, accuracies in setting["accuracy"].items():
+        runs = np.asarray(accuracies)
+        out[size] = {}
+        for network in ("full", size):
+            out[size][network] = {}
+            for label, recipe in zip(("depara", "default"), RECIPES, strict=True):
+                prefix = f"{network}/{recipe}"
+                scores = terms[f"{prefix}/node"] + terms[f"{prefix}/edge"]
+                out[size][network][label] = _interval(scores, runs)
+    return out
+
+
+def _interval(scores: np.ndarray, runs: np.ndarray) -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    seeds = runs.shape[1]
+    picks = generator.integers(0, seeds, (len(scores), seeds))
+    found = [
+        spearman(one, runs[:, pick].mean(axis=1)) for one, pick in zip(scores, picks, strict=True)
+    ]
+    low, high = np.quantile(found, [0.025, 0.975])
+    share = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]) / len(scores)
+    return {"low": round(low, 3), "high": round(high, 3), "share": [round(s, 3) for s in share]}
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's correlation, 0 where one side is constant."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return rank_correlation(a, b)
+
+
+def table_rows(
+    settings: Sequence[Mapping[str, Any]], size: str, *, same: bool = False
+) -> list[dict[str, Any]]:
+    """One row a method: mean rank correlation and regret over the settings, with intervals.
+
+    Args:
+      settings: of results.json.
+      size: data size.
+      same: take the target network that was trained on the size's own images, not on all.
+    """
+    rows = []
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(settings), (2000, len(settings)))
+    for method in METHODS:
+        rhos, losses = [], []
+        for setting in settings:
+            scores = method_scores(setting, size, size if same else "full")[method]
+            accuracy = mean_accuracy(setting, size)
+            rhos.append(spearman(scores, accuracy))
+            losses.append(regret(scores, accuracy))
+        low, high = np.quantile(np.asarray(rhos)[draws].mean(axis=1), [0.025, 0.975])
+        worst, best = np.quantile(np.asarray(losses)[draws].mean(axis=1), [0.025, 0.975])
+        rows.append(
+            {
+                "method": method,
+                "spearman": float(np.mean(rhos)), "low": float(low), "high": float(high),
+                "regret": float(np.mean(losses)),
+                "regret_low": float(worst), "regret_high": float(best),
+                "hits": int(np.sum(np.asarray(losses) == 0)),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def random_regret(settings: Sequence[Mapping[str, Any]], size: str) -> float:
+    """Mean regret of a cut taken at random."""
+    return float(
+        np.mean([100 * (a.max() - a.mean()) for a in (mean_accuracy(s, size) for s in settings)])
+    )
+
+
+def lambda_curve(
+    settings: Sequence[Mapping[str, Any]], size: str, recipe: str
+) -> tuple[list[float], list[float]]:
+    """Mean rank correlation and mean regret for each of `LAMBDAS`."""
+    rhos, losses = [], []
+    for lam in LAMBDAS:
+        pairs = [
+            (
+                np.asarray(s["graphs"]["full"][recipe]["node"])
+                + lam * np.asarray(s["graphs"]["full"][recipe]["edge"]),
+                mean_accuracy(s, size),
+            )
+            for s in settings
+        ]
+        rhos.append(float(np.mean([spearman(*pair) for pair in pairs])))
+        losses.append(float(np.mean([regret(*pair) for pair in pairs])))
+    return rhos, losses

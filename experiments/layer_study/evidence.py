@@ -1,0 +1,127 @@
+"""What is known of each layer before any transfer: graphs, and other estimators on its features."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depara_jax.estimators import EstimatorInputs, estimate
+from depara_jax.evaluation import resampled_terms
+from depara_jax.files import write_atomically
+from depara_jax.models import Model
+from depara_jax.recipe import RECIPES as PRESETS
+from depara_jax.selection import rank_layers
+from depara_jax.training import Images, cut_network, network_of, predict
+from experiments.layer_study.cells import Target
+from experiments.layer_study.config import LABELLED, PAIRED, RECIPES, StudyConfig
+
+__all__ = ["layer_evidence"]
+
+
+def layer_evidence(
+    source_name: str,
+    source: Model,
+    target: Target,
+    networks: Mapping[str, Model],
+    config: StudyConfig,
+    output: Path,
+) -> dict[str, Any]:
+    """Scores of every cut of a source for a target, stored once computed.
+
+    Args:
+      source_name: the source's name in the study.
+      source: its network.
+      target: the data.
+      networks: target networks: "full" and one a data size.
+      config: of the study.
+      output: the study's folder.
+
+    Returns:
+      "graphs": {target network: {recipe: {"node": [cuts], "edge": [cuts]}}} and "estimators":
+      {"logme" and the like: {data size: [cuts]}, "cka_linear" and the like: {network: [cuts]}}.
+    """
+    folder = output / "evidence"
+    path = folder / f"{source_name}-{target.name}.json"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        cuts = network_of(source, target.classes).cuts
+        graphs, drawn = _graphs(source, target, networks, cuts, config)
+        write_atomically(path.with_suffix(".npz"), lambda file: np.savez(file, **drawn))
+        found = {"graphs": graphs, "estimators": _estimators(source, target, networks, cuts, config)}
+        text = json.dumps(found, allow_nan=False) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))
+    return json.loads(path.read_text())
+
+
+def _graphs(
+    source: Model,
+    target: Target,
+    networks: Mapping[str, Model],
+    cuts: tuple[str, ...],
+    config: StudyConfig,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Both terms of every cut, and the same for resampled probe images [resamples, cuts]."""
+    graphs: dict[str, Any] = {size: {} for size in networks}
+    drawn = {}
+    for size, network in networks.items():
+        node = None
+        for name in RECIPES:
+            # Both presets have the same maps, which are made once; the second ranks edges alone.
+            recipe = PRESETS[name] if node is None else PRESETS[name].replace(node_weight=0.0)
+            ranking = rank_layers(network, source, target.probe, recipe, layers=cuts)
+            node = ranking if node is None else node
+            assert node.node is not None and ranking.edge is not None
+            graphs[size][name] = {"node": _rounded(node.node), "edge": _rounded(ranking.edge)}
+            nodes, edges = resampled_terms(
+                node.node_cosines, ranking.edges, ranking.target_edges,
+                resamples=config.resamples,
+            )  # fmt: skip
+            assert nodes is not None and edges is not None
+            drawn[f"{size}/{name}/node"] = nodes.astype(np.float32)
+            drawn[f"{size}/{name}/edge"] = edges.astype(np.float32)
+    return graphs, drawn
+
+
+def _estimators(
+    source: Model,
+    target: Target,
+    networks: Mapping[str, Model],
+    cuts: tuple[str, ...],
+    config: StudyConfig,
+) -> dict[str, Any]:
+    """Other estimators on each cut's features, flattened."""
+    network = network_of(source, target.classes)
+    parts = cut_network(network, network.read(source), cuts[-1], seed=0)
+    prepare = Images(source.spec.input, flip=False)
+    probe = target.probe
+    outputs = source.forward(source.variables, probe.array(source.spec.input))
+    paired = {n: m.forward(m.variables, probe.array(m.spec.input)) for n, m in networks.items()}
+    out: dict[str, Any] = {name: {} for name in (*LABELLED, *PAIRED)}
+    for stop in range(1, len(cuts) + 1):
+        for size, _ in config.fractions:
+            data = target.part(size)
+            features = predict(network, parts.values, data, prepare, stop=stop)
+            inputs = EstimatorInputs(features=_flat(features), labels=data.labels)
+            _append(out, size, estimate(LABELLED, inputs))
+        features = _flat(outputs[cuts[stop - 1]])
+        for size, model in networks.items():
+            other = _flat(np.asarray(paired[size][model.spec.encoder]))
+            inputs = EstimatorInputs(features=features, target_features=other)
+            _append(out, size, estimate(PAIRED, inputs))
+    return out
+
+
+def _append(out: dict[str, Any], size: str, estimates: Mapping[str, Any]) -> None:
+    for name, result in estimates.items():
+        value = result.value
+        out[name].setdefault(size, []).append(None if value is None else float(f"{value:.6g}"))
+
+
+def _flat(features: Any) -> np.ndarray:
+    return np.asarray(features).reshape(len(features), -1)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(v), 5) for v in values]

@@ -1,0 +1,1 @@
+"""DEPARA's layer selection: synthetic and ImageNet sources, a real target, VGG-19-BN."""
