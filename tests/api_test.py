@@ -28,6 +28,7 @@ ALLOWED = {
     "weights": {"weights"},
     "models": {"models", "weights"},
     "data": {"data", "models"},
+    "training": {"training", "models", "data", "weights"},
     "reporting": {"reporting", "evaluation", "graph"},
 }
 
@@ -75,6 +76,7 @@ HEAVY = {"torch", "tensorflow", "keras", "ray", "sklearn", "captum", "skimage"}
             HEAVY | {"flax", "matplotlib", "tensorflow_datasets", "orbax", "PIL"},
         ),
         ("import depara_jax; depara_jax.rank_models, depara_jax.load_probe", HEAVY | {"flax"}),
+        ("import depara_jax.training", HEAVY | {"orbax", "tensorflow_datasets", "matplotlib"}),
         ("import depara_jax; depara_jax.load_model", HEAVY | {"tensorflow_datasets"}),
     ],
 )

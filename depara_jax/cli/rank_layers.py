@@ -16,7 +16,7 @@ from depara_jax.cli.common import (
     show_notes,
     split,
 )
-from depara_jax.errors import DeparaError
+from depara_jax.errors import DegenerateError, DeparaError
 
 if TYPE_CHECKING:
     from depara_jax.evaluation import Certainty
@@ -53,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the layers."""
-    from depara_jax.evaluation import choice_certainty
     from depara_jax.models import load_model
     from depara_jax.selection import rank_layers
 
@@ -78,12 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             batch_size=args.batch_size, progress=progress,
         )  # fmt: skip
     title = f"Layers of {source.name!r} to transfer from to {target.name!r}"
-    certainty = None
-    if args.resamples:
-        certainty = choice_certainty(
-            ranking.node_cosines, ranking.edges, ranking.target_edges,
-            node_weight=recipe.node_weight, lam=recipe.lam, resamples=args.resamples,
-        )  # fmt: skip
+    certainty = _certainty(ranking, args.resamples, console)
     show_layers(console, ranking, certainty, heading(ranking, probe), title)
     if args.plot is not None:
         from depara_jax.reporting import layer_curve, save_figure
@@ -105,6 +99,22 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "settings": ranking.recipe.to_dict(),
         "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
     }
+
+
+def _certainty(ranking: "Ranking", resamples: int, console: Console) -> "Certainty | None":
+    """From resampled probe images; with very few of them there may be nothing to say."""
+    from depara_jax.evaluation import choice_certainty
+
+    if resamples == 0:
+        return None
+    try:
+        return choice_certainty(
+            ranking.node_cosines, ranking.edges, ranking.target_edges,
+            node_weight=ranking.recipe.node_weight, lam=ranking.recipe.lam, resamples=resamples,
+        )  # fmt: skip
+    except DegenerateError as error:
+        console.print(f"how certain the choice is cannot be said: {error}")
+        return None
 
 
 def describe(ranking: "Ranking", certainty: "Certainty") -> dict[str, Any]:

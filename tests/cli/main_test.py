@@ -132,6 +132,60 @@ def test_rank_layers_takes_a_network_of_another_architecture_and_size(capsys, fo
     assert {row["layer"] for row in result["ranking"]} == {"features.2", "features.5"}
 
 
+def test_rank_layers_says_how_certain_the_choice_is(capsys, folder):
+    code, out, _ = run(
+        capsys, "rank-layers", "--target", "edges", "--source", "cifar_resnet20=random:0",
+        "--layers", "stem,layer1.0,layer2.0", "--probe", "photographs:probe[:30]",
+        "--resamples", "40", "--json", "-",
+    )  # fmt: skip
+    result = json.loads(out)
+    certainty = result["certainty"]
+    assert (code, certainty["resamples"], certainty["level"]) == (0, 40, 0.95)
+    assert list(certainty["layers"]) == result["layers"] == ["stem", "layer1.0", "layer2.0"]
+    scores = {row["layer"]: row["score"] for row in result["ranking"]}
+    for layer, row in certainty["layers"].items():
+        assert row["low"] < row["high"]
+        assert row["low"] - 0.3 < scores[layer] < row["high"] + 0.3  # a bootstrap has some bias
+    assert sum(row["best_in"] for row in certainty["layers"].values()) == pytest.approx(1)
+    _, out, _ = run(
+        capsys, "rank-layers", "--target", "edges", "--source", "corners", "--probe", str(folder),
+        "--layers", "stem", "--resamples", "0", "--json", "-",
+    )  # fmt: skip
+    assert json.loads(out)["certainty"] is None
+    # Among resamples of five images are some with two distinct ones, which have one edge.
+    code, out, _ = run(
+        capsys, "rank-layers", "--target", "edges", "--source", "corners", "--probe", str(folder),
+        "--layers", "stem",
+    )  # fmt: skip
+    assert code == 0
+    assert "how certain the choice is cannot be said: certainty of a choice: the edges of a" in out
+
+
+def test_rank_layers_takes_either_side_of_the_target(capsys, folder):
+    """Its most compact features (the paper), or its logits (the authors' code)."""
+    found = {}
+    for options in (
+        ("--target-side", "encoder"), ("--target-side", "logits"), ("--target-layer", "fc")
+    ):  # fmt: skip
+        _, out, _ = run(
+            capsys, "rank-layers", "--target", "cifar_resnet20=random:1", "--source", "corners",
+            "--layers", "stem,block2", "--probe", str(folder), "--resamples", "0", "--json", "-",
+            *options,
+        )  # fmt: skip
+        found[options] = json.loads(out)
+    encoder, logits, named = found.values()
+    assert [r["target_layer"] for r in (encoder, logits, named)] == ["avgpool", "fc", "fc"]
+    assert [r["target_side"] for r in (encoder, logits, named)] == ["encoder", "logits", None]
+    assert logits["ranking"] == named["ranking"]
+    assert logits["ranking"] != encoder["ranking"]
+    code, _, error = run(
+        capsys, "rank-layers", "--target", "edges", "--source", "corners", "--probe", str(folder),
+        "--target-side", "logits",
+    )  # fmt: skip
+    assert code == 2
+    assert "'edges' has none" in error
+
+
 def test_graph_saves_its_arrays(capsys, folder, tmp_path):
     path = tmp_path / "graph.npz"
     code, out, _ = run(
@@ -208,6 +262,11 @@ def test_rank_models_refuses_bad_input_in_one_line(capsys, argv, words):
         (["--source", "corners", "--recipe", "depara-layer"], "has none; name a target layer"),
         (["--source", "corners", "--plot", "curve.txt"], "curve.txt"),
         (["--source", "corners", "--layers", ","], "--layers ',' names nothing"),
+        (["--source", "corners", "--resamples", "-1"], "--resamples must be at least 0"),
+        (
+            ["--source", "corners", "--target-side", "encoder", "--target-layer", "stem"],
+            "not both",
+        ),
     ],
 )
 def test_rank_layers_refuses_bad_input_in_one_line(capsys, folder, argv, words):
