@@ -146,7 +146,10 @@ def show_layers(
         numbers = ["-" if values is None else f"{values[i]:+.4f}" for values in columns]
         more = []
         if certainty is not None:
-            more = [f"{certainty.low[i]:+.3f} {certainty.high[i]:+.3f}", f"{certainty.share[i]:.0%}"]
+            more = [
+                f"{certainty.low[i]:+.3f} {certainty.high[i]:+.3f}",
+                f"{certainty.share[i]:.0%}",
+            ]
         table.add_row(name, str(ranking.ranks[i]), *numbers, *more)
     console.print(table)
     show_notes(console, ranking)

@@ -50,7 +50,8 @@ def tfds_labels(name: str, split: str) -> tuple[list[int], tuple[str, ...]]:
 
     builder: Any = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
     features = builder.info.features
-    feature = features["label"] if "label" in features else None
+    # A FeaturesDict has no `get`.
+    feature = features["label"] if "label" in features else None  # noqa: SIM401
     if not isinstance(feature, tfds.features.ClassLabel):
         raise DeparaError(f"tfds:{name} has no feature 'label' that is a class")
     records: Any = builder.as_data_source(split)

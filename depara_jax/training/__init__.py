@@ -1,8 +1,8 @@
 """Target networks and transfer from a layer: cut, train, resume.
 
-    network = network_of(source, classes)             # a chain of units
-    parts = cut_network(network, network.read(source), "block2", seed=0)
-    trained = fit(network, parts, train, Images(source.spec.input), TrainConfig(), validation=test)
+network = network_of(source, classes)             # a chain of units
+parts = cut_network(network, network.read(source), "block2", seed=0)
+trained = fit(network, parts, train, Images(source.spec.input), TrainConfig(), validation=test)
 """
 
 from depara_jax.training.checkpoints import RunFolder, load_values, save_values

@@ -219,7 +219,9 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
         return [
             line
             for key in sorted({*old, *new})
-            for line in _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+            for line in _differences(
+                old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key
+            )
         ]
     return [] if old == new else [f"{prefix} is {json.dumps(old)}, not {json.dumps(new)}"]
 
@@ -229,7 +231,9 @@ def save_values(path: str | os.PathLike[str], network: Network, values: Values) 
     write_safetensors(path, values, {"network": network.name})
 
 
-def load_values(path: str | os.PathLike[str], network: Network, *, units: int | None = None) -> dict:
+def load_values(
+    path: str | os.PathLike[str], network: Network, *, units: int | None = None
+) -> dict:
     """Values that `save_values` wrote.
 
     Args:

@@ -59,7 +59,10 @@ class TrainConfig:
                 "TrainConfig: learning_rate must be above 0, momentum, weight_decay and decay at "
                 f"least 0 and all finite, got {self}"
             )
-        if min(self.batch_size, self.epochs) < 1 or min(self.shift, self.seed, *self.milestones) < 0:
+        if (
+            min(self.batch_size, self.epochs) < 1
+            or min(self.shift, self.seed, *self.milestones) < 0
+        ):
             raise DeparaError(
                 "TrainConfig: batch_size and epochs must be at least 1, shift, seed and milestones "
                 f"at least 0, got {self}"

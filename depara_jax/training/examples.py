@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from jaxtyping import UInt8
+from PIL import Image
 
 from depara_jax.data.preprocess import center_crop_box, resized_size, to_uint8_rgb
 from depara_jax.data.sources import Source, file_source

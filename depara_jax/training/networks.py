@@ -140,9 +140,7 @@ def resnet_network(config: resnets.ResNetConfig) -> Network:
 
     def wrap(values: Values, name: str) -> Model:
         spec = port_spec(config, name=name)
-        return port_model(
-            resnets.ResNet, config, variables=nested_values(values, like), spec=spec
-        )
+        return port_model(resnets.ResNet, config, variables=nested_values(values, like), spec=spec)
 
     return Network(
         name=f"{config.architecture} with {config.num_classes} classes",
@@ -156,7 +154,7 @@ def resnet_network(config: resnets.ResNetConfig) -> Network:
 
 
 def _resnet_part(stage: str) -> str:
-    """"layer2.0" is stages.1.0 in the state."""
+    """Where a unit is in the state: layer2.0 is stages.1.0."""
     if stage == "stem":
         return stage
     block, unit = stage.removeprefix("layer").split(".")
@@ -169,7 +167,7 @@ def _resnet_stage(
     if stage == "stem":
         return jax.nn.relu(mode.call(module.stem, x)[1])
     if stage == "layer1.0" and config.family == "imagenet":
-        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore
     _, block, unit = _resnet_part(stage).split(".")
     return mode.call(module.stages[int(block)][int(unit)], x)[2]
 

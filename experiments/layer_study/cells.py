@@ -1,6 +1,5 @@
 """Transfers and target networks, each a cell that is stored when it is done and never run twice."""
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -78,7 +77,11 @@ def target_network(target: Target, size: str, output: Path, report: Report) -> t
         folder.mkdir(parents=True, exist_ok=True)
         started = time.process_time()
         study = target.config
-        config = study.schedule("encoder", size, 0) if size != "full" else study.lasting(study.target_epochs, 0)
+        config = (
+            study.schedule("encoder", size, 0)
+            if size != "full"
+            else study.lasting(study.target_epochs, 0)
+        )
         parts = cut_network(network, None, None, seed=config.seed)
         data, test = target.part(size), target.part("test")
         trained = fit(network, parts, data, Images(input), config)
@@ -95,7 +98,12 @@ def target_network(target: Target, size: str, output: Path, report: Report) -> t
 
 
 def transfer_cells(
-    source_name: str, source: Model, target: Target, config: StudyConfig, output: Path, report: Report
+    source_name: str,
+    source: Model,
+    target: Target,
+    config: StudyConfig,
+    output: Path,
+    report: Report,
 ) -> dict[str, Any]:
     """Accuracy of transfer from every cut, size and seed: {size: [cuts, seeds]} and the record."""
     network = network_of(source, target.classes)

@@ -63,7 +63,9 @@ def _clothing(folder: Path) -> Examples:
                     labels.append(member.name.split("/")[-2])
                     pixels.append(fitted(image, (SIZE, SIZE)))
     except (OSError, tarfile.TarError) as error:
-        raise DeparaError(f"{path} cannot be read ({error}); name the shared data folder") from error
+        raise DeparaError(
+            f"{path} cannot be read ({error}); name the shared data folder"
+        ) from error
     classes = sorted(set(labels))
     numbers = [classes.index(label) for label in labels]
     return Examples.from_arrays(np.stack(pixels), np.asarray(numbers), classes, ids=ids)
@@ -72,7 +74,9 @@ def _clothing(folder: Path) -> Examples:
 def _cifar(folder: Path) -> Examples:
     arrays = load_arrays(folder / "cifar_lossless4k.npz")
     assert isinstance(arrays, dict)
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    )  # fmt: skip
     return Examples.from_arrays(arrays["X"], arrays["Y"].astype(np.int32), names)
 
 
@@ -86,7 +90,10 @@ def _fashion(folder: Path) -> Examples:
     except (OSError, EOFError, ValueError) as error:
         raise DeparaError(f"Fashion-MNIST in {folder} cannot be read ({error})") from error
     padded = np.pad(grey, ((0, 0), (2, 2), (2, 2)))[..., None].repeat(3, axis=3)
-    names = "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split()
+    names = (
+        "t-shirt", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "boot",
+    )  # fmt: skip
     return Examples.from_arrays(padded, labels, names)
 
 

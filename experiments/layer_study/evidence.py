@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.estimators import EstimatorInputs, estimate
@@ -48,8 +49,12 @@ def layer_evidence(
         folder.mkdir(parents=True, exist_ok=True)
         cuts = network_of(source, target.classes).cuts
         graphs, drawn = _graphs(source, target, networks, cuts, config)
-        write_atomically(path.with_suffix(".npz"), lambda file: np.savez(file, **drawn))
-        found = {"graphs": graphs, "estimators": _estimators(source, target, networks, cuts, config)}
+        arrays: dict[str, Any] = drawn
+        write_atomically(path.with_suffix(".npz"), lambda file: np.savez(file, **arrays))
+        found = {
+            "graphs": graphs,
+            "estimators": _estimators(source, target, networks, cuts, config),
+        }
         text = json.dumps(found, allow_nan=False) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
     return json.loads(path.read_text())
@@ -72,13 +77,15 @@ def _graphs(
             recipe = PRESETS[name] if node is None else PRESETS[name].replace(node_weight=0.0)
             ranking = rank_layers(network, source, target.probe, recipe, layers=cuts)
             node = ranking if node is None else node
-            assert node.node is not None and ranking.edge is not None
+            assert node.node is not None
+            assert ranking.edge is not None
             graphs[size][name] = {"node": _rounded(node.node), "edge": _rounded(ranking.edge)}
             nodes, edges = resampled_terms(
                 node.node_cosines, ranking.edges, ranking.target_edges,
                 resamples=config.resamples,
             )  # fmt: skip
-            assert nodes is not None and edges is not None
+            assert nodes is not None
+            assert edges is not None
             drawn[f"{size}/{name}/node"] = nodes.astype(np.float32)
             drawn[f"{size}/{name}/edge"] = edges.astype(np.float32)
     return graphs, drawn
@@ -96,8 +103,11 @@ def _estimators(
     parts = cut_network(network, network.read(source), cuts[-1], seed=0)
     prepare = Images(source.spec.input, flip=False)
     probe = target.probe
-    outputs = source.forward(source.variables, probe.array(source.spec.input))
-    paired = {n: m.forward(m.variables, probe.array(m.spec.input)) for n, m in networks.items()}
+    outputs = source.forward(source.variables, jnp.asarray(probe.array(source.spec.input)))
+    paired = {
+        size: model.forward(model.variables, jnp.asarray(probe.array(model.spec.input)))
+        for size, model in networks.items()
+    }
     out: dict[str, Any] = {name: {} for name in (*LABELLED, *PAIRED)}
     for stop in range(1, len(cuts) + 1):
         for size, _ in config.fractions:

@@ -123,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", metavar="FOLDER", help="where the cells are kept")
     parser.add_argument("--sources", metavar="A,B", help="(default: all of the study)")
     parser.add_argument("--targets", metavar="A,B", help="(default: all of the study)")
-    parser.add_argument("--results", default=str(RESULTS), metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument(
+        "--results", default=str(RESULTS), metavar="FILE", help="(default: %(default)s)"
+    )
     parser.add_argument(
         "--figures", default=str(HERE), metavar="FOLDER", help="where figures go (default: here)"
     )

@@ -111,7 +111,10 @@ def curves(settings: Sequence[Mapping[str, Any]]) -> Any:
     """Accuracy and similarity of every layer, one panel a pair."""
     columns = min(4, len(settings))
     rows = -(-len(settings) // columns)
-    figure, grid = new_figure(3.1 * columns, 2.5 * rows, nrows=rows, ncols=columns, squeeze=False)
+    figure, grid = new_figure(
+        3.0 * columns, 2.6 * rows + 0.5, nrows=rows, ncols=columns, squeeze=False
+    )
+    figure.set_dpi(95)  # files of 150 kB at most
     for axes, setting in zip(grid.ravel(), settings, strict=False):
         position = np.arange(len(setting["cuts"]))
         for color, size in zip((COLORS[2], COLORS[3]), setting["accuracy"], strict=False):
@@ -135,7 +138,7 @@ def curves(settings: Sequence[Mapping[str, Any]]) -> Any:
     more = figure.axes[len(grid.ravel())].get_legend_handles_labels()
     figure.legend(handles + more[0], labels + more[1], loc="outside lower center", ncols=5,
                   frameon=False, fontsize=9)  # fmt: skip
-    figure.supylabel("accuracy after transfer, % (left); similarity (right)", fontsize=9)
+    figure.suptitle("left: accuracy after transfer, %; right: similarity to the target", fontsize=9)
     return figure
 
 

@@ -47,7 +47,7 @@ class Domain:
         )
 
     def part(self, name: str) -> Examples:
-        """ "train", "validation", "test", or a data size of the training part."""
+        """A part by name: train, validation, test, or a data size of the training part."""
         sizes = dict(self.config.sizes)
         rows = subset(self.split, "train", sizes[name]) if name in sizes else self.split.parts[name]
         return self.examples.subset(rows)

@@ -118,7 +118,9 @@ def run(
         def report(name: str, done: int, total: int) -> None:
             bar.update(line, description=name, completed=done, total=total)
 
-        source, target = (Domain(n, e, config) for n, e in (("synthetic", synthetic), ("real", real)))
+        source, target = (
+            Domain(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
+        )
         for domain in (source, target):
             domain.record(output)
         networks = Networks(source, target, imagenet, config, output, report)
@@ -131,9 +133,14 @@ def run(
             model = networks.named(name)
             points = model.spec.layers_at(recipe.feature_point)
             ranking = rank_layers(
-                networks.target, model, target.probe, recipe, layers=[points[n - 1] for n in numbers]
+                networks.target,
+                model,
+                target.probe,
+                recipe,
+                layers=[points[n - 1] for n in numbers],
             )
-            assert ranking.node is not None and ranking.edge is not None
+            assert ranking.node is not None
+            assert ranking.edge is not None
             table[name] = {"V": _rounded(ranking.node), "E": _rounded(ranking.edge)}
             for size in LAMBDAS:
                 found = [transfer(networks, name, size, cut) for cut in chosen]
@@ -181,7 +188,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--synthetic", metavar="FOLDER", help="VisDA-17's training images by class")
     parser.add_argument("--real", metavar="FOLDER", help="VisDA-17's COCO crops by class")
     parser.add_argument("--imagenet", metavar="FILE", help="torchvision's vgg19_bn weights")
-    parser.add_argument("--recipe", default="paper", help="preset that ranks (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="paper", help="preset that ranks (default: %(default)s)"
+    )
     parser.add_argument("--cuts", metavar="1,9,18", help="some of the 18 cut points")
     parser.add_argument("--dry-run", action="store_true", help="narrow networks, random images")
     parser.add_argument("--golden", metavar="FILE", help="no runs: the paper's table from its JSON")

@@ -32,7 +32,9 @@ def read_table(path: Path) -> dict[str, Any]:
                 if len(table[source][row]) != count:
                     raise ValueError(f"{source}/{row} has another length than layers")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(f"table {path} cannot be read ({type(error).__name__}: {error})") from error
+        raise DeparaError(
+            f"table {path} cannot be read ({type(error).__name__}: {error})"
+        ) from error
     return table
 
 

@@ -1,4 +1,4 @@
-"""The layer study: a tiny run that is stopped and continued, its arithmetic, and what is committed."""
+"""The layer study: a tiny run stopped and continued, its arithmetic, what is committed."""
 
 import dataclasses
 import json

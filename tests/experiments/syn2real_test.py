@@ -36,13 +36,14 @@ def test_the_papers_table_is_rebuilt_from_its_numbers(tmp_path, capsys):
     assert "| DNN-ImageNet | V | 0.45 | 0.45 | 0.48 |" in text
     # Picks and correlations of the 14 printed layers: facts/papers.md section 4.
     for line in (
-        "DNN-ImageNet, 0.1-T: picks #17 (80.71), best is #15 (81.15), Spearman(SIM, accuracy) 0.873",
-        "DNN-ImageNet, 0.01-T: picks #17 (74.33), best is #17 (74.33), Spearman(SIM, accuracy) 0.8",
+        "DNN-ImageNet, 0.1-T: picks #17 (80.71), best is #15 (81.15), Spearman(SIM, accuracy) 0.87",
+        "DNN-ImageNet, 0.01-T: picks #17 (74.33), best is #17 (74.33), Spearman(SIM, accuracy) 0.85",
         "DNN-Source, 0.1-T: picks #3 (61.92), best is #5 (62.72), Spearman(SIM, accuracy) 0.950",
         "DNN-Source, 0.01-T: picks #13 (40.37), best is #13 (40.37), Spearman(SIM, accuracy) 0.990",
     ):
         assert line in text
-    assert {p.name for p in tmp_path.glob("*.png")} == {f"{s}-{n}.png" for s in SOURCES for n in SIZES}
+    figures = {path.name for path in tmp_path.glob("*.png")}
+    assert figures == {f"{source}-{size}.png" for source in SOURCES for size in SIZES}
 
 
 def test_similarity_without_printed_rows_is_v_plus_lambda_e():
@@ -87,9 +88,9 @@ def test_a_run_fills_the_table_and_is_not_run_twice(tmp_path, monkeypatch):
     assert {k: len(v) for k, v in split.items()} == {
         "train": 84, "validation": 12, "test": 24, "acc_01T": 42, "acc_001T": 21,
     }  # fmt: skip
+    longer = dataclasses.replace(config.scratch, epochs=2)
+    other = dataclasses.replace(config, scratch=longer)
     with pytest.raises(DeparaError, match="another configuration: .*train.epochs is 1, not 2"):
-        longer = dataclasses.replace(config.scratch, epochs=2)
-        other = dataclasses.replace(config, scratch=longer)
         main.run(synthetic, real, model, other, tmp_path, QUIET, cuts="2")
 
 

@@ -11,6 +11,7 @@ from depara_jax.training.config import PAPER_SCRATCH, PAPER_TRANSFER
 from tests.training import small
 
 FAMILIES = ["vgg", "resnet", "encoder"]
+SLOWER = [pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES[1:]]
 
 
 def names_below(net, cut):
@@ -22,7 +23,7 @@ def names_below(net, cut):
     return below
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["vgg", *SLOWER])
 def test_units_give_the_features_that_the_model_gives(family, rng):
     net = small.network(family)
     values = small.trained_values(net)
@@ -71,7 +72,7 @@ def test_the_cut_units_own_norm_is_frozen_with_its_running_statistics():
     assert "features.5.mean" in parts.statistics  # the second norm
 
 
-@pytest.mark.parametrize("family", ["vgg", "resnet"])
+@pytest.mark.parametrize("family", ["vgg", SLOWER[0]])
 def test_training_changes_what_is_above_the_cut_and_nothing_below(family):
     net = small.network(family)
     source = small.trained_values(net)

@@ -36,7 +36,7 @@ def gradients(net, parameters, images, labels):
     return {k: np.asarray(v, np.float64) for k, v in jax.jit(jax.grad(loss))(parameters).items()}
 
 
-@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("nesterov", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_sgd_is_pytorchs(nesterov):
     """g += wd p; v = mu v + g; p -= lr (g + mu v) with Nesterov, lr v without."""
     net = small.network("encoder")
@@ -101,7 +101,14 @@ def test_accuracy_is_a_mean_over_images_not_over_batches():
     assert accuracy(net, values, mixed, PLAIN) == pytest.approx(5 / 7)
 
 
-@pytest.mark.parametrize("family", ["vgg", "resnet", "encoder"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "encoder",
+        pytest.param("vgg", marks=pytest.mark.slow),
+        pytest.param("resnet", marks=pytest.mark.slow),
+    ],
+)
 def test_features_computed_once_train_like_images(family):
     net = small.network(family)
     cut = net.cuts[1]
@@ -109,9 +116,7 @@ def test_features_computed_once_train_like_images(family):
     side = 32 if family == "vgg" else 8
     data, config = small.examples(16, side=side), TrainConfig(epochs=2, batch_size=8)
     whole = fit(net, parts, data, PLAIN, config)
-    cached = cached_features(
-        net, parts.frozen, data, small.INPUT, stop=parts.start, mirrored=False
-    )
+    cached = cached_features(net, parts.frozen, data, small.INPUT, stop=parts.start, mirrored=False)
     above = fit(net, parts, cached, ChosenView(), config, from_cut=True)
     for name, value in whole.values.items():
         np.testing.assert_allclose(above.values[name], value, atol=1e-4, err_msg=name)
@@ -177,6 +182,11 @@ def test_bad_training_input():
         fit(net, huge, data, PLAIN, TrainConfig(epochs=1))
     with pytest.raises(UnknownNameError, match="optimizer"):
         TrainConfig(optimizer="sdg")
-    for field, value in (("learning_rate", 0.0), ("epochs", 0), ("decay", float("nan")), ("shift", -1)):
+    for field, value in (
+        ("learning_rate", 0.0),
+        ("epochs", 0),
+        ("decay", float("nan")),
+        ("shift", -1),
+    ):
         with pytest.raises(DeparaError, match="TrainConfig"):
             TrainConfig(**{field: value})

@@ -42,6 +42,7 @@ def wait_for(process, line):
     raise AssertionError(f"ended without {line!r}")
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     uninterrupted = start(whole)
@@ -81,6 +82,7 @@ def state_of(net):
     return {"parameters": parts.parameters, "statistics": {}, "optimizer": optimizer}
 
 
+@pytest.mark.slow
 def test_dropout_and_augmentation_go_on_where_they_were(tmp_path):
     """In one process, with a network that drops: three epochs, or two and one."""
     net = small.network("vgg")
@@ -165,7 +167,9 @@ def test_weights_of_another_architecture_or_truncated(tmp_path, net):
     save_values(path, net, values)
     found = load_values(path, net)
     assert all(np.array_equal(found[name], values[name]) for name in values)
-    with pytest.raises(DeparaError, match=r"w.safetensors \(encoder-residual2 with 3 classes\) doe"):
+    with pytest.raises(
+        DeparaError, match=r"w.safetensors \(encoder-residual2 with 3 classes\) doe"
+    ):
         load_values(path, small.network("resnet"))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DeparaError, match="not a complete safetensors file"):

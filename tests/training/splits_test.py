@@ -56,7 +56,9 @@ def test_seeds_and_names_decide(split):
     drawn = [subset(split, "train", 0.1, seed=s) for s in (0, 1)]
     assert not np.array_equal(*drawn)
     # A new class moves no image of the others.
-    more = make_split([*IDS, *(f"d/{i}" for i in range(30))], [*LABELS.tolist(), *[3] * 30], "abcd", seed=1)
+    more = make_split(
+        [*IDS, *(f"d/{i}" for i in range(30))], [*LABELS.tolist(), *[3] * 30], "abcd", seed=1
+    )
     kept = more.parts["train"]
     np.testing.assert_array_equal(kept[kept < 360], split.parts["train"])
 
@@ -98,7 +100,9 @@ def test_bad_labels_and_fractions(split):
         make_split(["a"] * 360, LABELS, "abc")
     with pytest.raises(DeparaError, match="add up to at most 1"):
         make_split(IDS, LABELS, "abc", fractions={"train": 0.9, "test": 0.2})
-    with pytest.raises(DeparaError, match=r"0\.01 of the 35 images of class 'b' in 'train' is none"):
+    with pytest.raises(
+        DeparaError, match=r"0\.01 of the 35 images of class 'b' in 'train' is none"
+    ):
         subset(split, "train", 0.01)
     with pytest.raises(DeparaError, match="class 'd' has 0 images, none of which falls into"):
         make_split(IDS, LABELS, "abcd")
