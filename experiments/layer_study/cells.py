@@ -32,7 +32,7 @@ from depara_jax.training import (
 from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import split_target
 
-__all__ = ["Target", "load_source", "target_network", "transfer_cells"]
+__all__ = ["Target", "is_finished", "load_source", "target_network", "transfer_cells"]
 
 Report = Callable[[str], None]
 
@@ -125,6 +125,20 @@ def transfer_cells(
                 seconds += result["cpu_seconds"]
             rows[size].append(accuracies)
     return {"cuts": list(network.cuts), "accuracy": rows, "cpu_seconds": seconds}
+
+
+def is_finished(
+    source_name: str, source: Model, target: Target, config: StudyConfig, output: Path
+) -> bool:
+    """Whether every transfer of a pair has been run."""
+    folder = output / "cells" / f"{source_name}-{target.name}"
+    cuts = network_of(source, target.classes).cuts
+    return all(
+        (folder / f"{size}-{cut}-{seed}.json").is_file()
+        for size, _ in config.fractions
+        for cut in cuts
+        for seed in config.seeds
+    )
 
 
 class _Store:

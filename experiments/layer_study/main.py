@@ -19,7 +19,13 @@ from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable, write_atomically
 from depara_jax.training import RunFolder
 from experiments.layer_study.analysis import certain
-from experiments.layer_study.cells import Target, load_source, target_network, transfer_cells
+from experiments.layer_study.cells import (
+    Target,
+    is_finished,
+    load_source,
+    target_network,
+    transfer_cells,
+)
 from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import load_target
 from experiments.layer_study.evidence import layer_evidence
@@ -57,6 +63,7 @@ def _main(args: argparse.Namespace, console: Console) -> None:
             fashion=None if args.fashion is None else Path(args.fashion),
             output=Path(args.output),
             console=console,
+            finished_only=args.finished,
         )
         text = json.dumps(found, indent=None, allow_nan=False, separators=(",", ":")) + "\n"
         write_atomically(results, lambda file: file.write(text.encode()))
@@ -77,9 +84,17 @@ def _configuration(args: argparse.Namespace) -> StudyConfig:
 
 
 def run(
-    config: StudyConfig, *, shared: Path, fashion: Path | None, output: Path, console: Console
+    config: StudyConfig,
+    *,
+    shared: Path,
+    fashion: Path | None,
+    output: Path,
+    console: Console,
+    finished_only: bool = False,
 ) -> dict[str, Any]:
     """Computes what is missing; returns what results.json holds.
+
+    With `finished_only` no transfer is run, and pairs that lack one are left out.
 
     Raises:
       DeparaError: data or weights are missing, or the folder holds another study.
@@ -95,6 +110,9 @@ def run(
     settings = []
     for source_name, target_name in config.pairs():
         target, source = targets[target_name], load_source(source_name, shared / "zoo")
+        if finished_only and not is_finished(source_name, source, target, config, output):
+            console.print(f"left out: {source_name} to {target_name} is not finished")
+            continue
         networks = {}
         for size in sizes:
             networks[size], records[target_name][size] = target_network(
@@ -104,9 +122,11 @@ def run(
         evidence = layer_evidence(source_name, source, target, networks, config, output)
         setting = {"source": source_name, "target": target_name, **transfer, **evidence}
         settings.append({**setting, "certain": certain(setting, output)})
+    if not settings:
+        raise DeparaError(f"{output} holds no finished pair; run the study without --finished")
     return {
         "config": config.fixed(),
-        "targets": records,
+        "targets": {name: found for name, found in records.items() if found},
         "settings": settings,
         "last_run_cpu_seconds": round(time.process_time() - started, 1),
     }
@@ -128,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--figures", default=str(HERE), metavar="FOLDER", help="where figures go (default: here)"
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="run no transfer: collect the finished pairs"
     )
     parser.add_argument("--report", action="store_true", help="only tables and figures")
     return parser

@@ -56,6 +56,8 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch):
     assert len(cells) == 24
     times = {path: path.stat().st_mtime_ns for path in cells[1:]}
     cells[0].unlink()
+    with pytest.raises(DeparaError, match="holds no finished pair"):
+        main.run(TINY, output=output, console=QUIET, finished_only=True, **places)
     again = run()
     assert {path: path.stat().st_mtime_ns for path in cells[1:]} == times
     assert again["settings"][0]["accuracy"] == setting["accuracy"]

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from depara_jax.data.preprocess import preprocess
 from depara_jax.errors import DeparaError
 from depara_jax.models.spec import InputSpec
 from depara_jax.training import Examples, examples, folder_examples, tfds_examples
+
+PIXELS = np.random.default_rng(7).integers(0, 256, (6, 6, 5, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -66,6 +69,39 @@ def test_bad_folders_and_labels(folder, tmp_path, rng):
     images = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     with pytest.raises(DeparaError, match="image 1 has label 2.*2 classes"):
         Examples.from_arrays(images, [0, 2], "ab")
+
+
+class DeparaTestClasses(tfds.core.GeneratorBasedBuilder):
+    """Six labelled PNG images."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(6, 5, 3), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i in range(6):
+            yield i, {"image": Image.fromarray(PIXELS[i]), "label": i % 2}
+
+
+def test_tfds_sets_with_labels(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    found = tfds_examples("depara_test_classes", "train[2:]", (5, 5))
+    assert found.classes == ("cat", "dog")
+    np.testing.assert_array_equal(found.labels, [0, 1, 0, 1])
+    images = found.take(np.arange(4))
+    assert images.shape == (4, 5, 5, 3)
+    want = preprocess(PIXELS[2], InputSpec(size=(5, 5), scale=(0.0, 255.0)))
+    np.testing.assert_array_equal(images[0], want)
 
 
 def test_a_tfds_set_without_labels_is_refused(monkeypatch, tmp_path):
