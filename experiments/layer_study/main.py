@@ -8,7 +8,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,6 @@ def run(
       DeparaError: data or weights are missing, or the folder holds another study.
     """
     RunFolder(output, {"study": config.fixed()})
-    started = time.process_time()
     targets = {
         name: Target(name, load_target(name, shared=shared, fashion=fashion), config)
         for name in config.targets
@@ -128,7 +126,6 @@ def run(
         "config": config.fixed(),
         "targets": {name: found for name, found in records.items() if found},
         "settings": settings,
-        "last_run_cpu_seconds": round(time.process_time() - started, 1),
     }
 
 
