@@ -62,6 +62,7 @@ def test_sgd_is_pytorchs(nesterov):
         np.testing.assert_allclose(found.values[k], p[k], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_adamw_is_optaxs():
     net = small.network("encoder")
     data = small.examples(12, side=8)
