@@ -27,6 +27,7 @@ from experiments.league.report import write_report
 from experiments.league.results import load_results, save_results
 from experiments.league.scores import compute_matrices, probe_sweep
 from experiments.league.truth import measure_transfer
+from experiments.mini_taskonomy.tasks import TASKS, task_named
 
 __all__ = ["main"]
 
@@ -116,11 +117,11 @@ def configuration(args: argparse.Namespace) -> StudyConfig:
     if args.tasks:
         changes["tasks"] = tuple(name.strip() for name in args.tasks.split(","))
         for name in changes["tasks"]:
-            from experiments.mini_taskonomy.tasks import task_named
-
             task_named(name)
     elif args.data != "photographs":
-        changes["tasks"] = tuple(name for name in config.tasks if name not in ON_PACKAGED_ONLY)
+        kept = [name for name in config.tasks if name not in ON_PACKAGED_ONLY]
+        spare = [name for name in TASKS if name not in (*kept, *ON_PACKAGED_ONLY)]
+        changes["tasks"] = tuple(kept + spare[: max(0, len(config.tasks) - len(kept))])
     for name in ON_PACKAGED_ONLY:
         if args.data != "photographs" and name in changes.get("tasks", ()):
             raise DeparaError(f"--tasks {name}: only the packaged photographs have it")
