@@ -94,10 +94,10 @@ def _images(
     digest = hashlib.sha256()
     for part in (train, validation):
         digest.update(part.tobytes())
-    data = [
+    first, second = (
         Data(jnp.asarray(part), jnp.zeros(len(part), jnp.int32)) for part in (train, validation)
-    ]
-    return Images(*data, Probe.from_arrays(probe), digest.hexdigest()[:16])
+    )
+    return Images(first, second, Probe.from_arrays(probe), digest.hexdigest()[:16])
 
 
 def _patches(images: Sequence[np.ndarray], side: int, count: int) -> UInt8[np.ndarray, "n s s 3"]:

@@ -58,7 +58,7 @@ def dots_figure(rows: Mapping[str, Mapping[str, Score]], *, title: str) -> "Figu
     return figure
 
 
-def _dots(axes, points: list[tuple[float, Score]], color: str, marker: str, label: str) -> None:
+def _dots(axes, points: Sequence[tuple[float, Score]], color: str, marker: str, label: str) -> None:
     if not points:
         return
     heights = [height for height, _ in points]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from depara_jax import stats
 from depara_jax.models.spec import Model
+from depara_jax.types import Array
 
 __all__ = ["PAIRWISE", "modelgif_matrix", "svcca_matrix", "vector_matrix"]
 

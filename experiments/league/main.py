@@ -80,7 +80,12 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     clock.end("fine-tune")
     if until == 3:
         return
-    meta = _meta(args, config, images, clock, output)
+    meta = _meta(args, config, images, output)
+    stored = {
+        "encoders, sum of wall seconds": sum(one["seconds"] for one in trained.values()),
+        "transfer, sum of wall seconds": sum(one.seconds for one in transfer.values()),
+    }
+    meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
     results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
     league_keys = tuple(key for method in METHODS for key, _ in method.parts)
     save_results(output / "results.npz", results, across=league_keys)
@@ -103,7 +108,7 @@ class _Clock:
     def end(self, stage: str) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         spent = f"{wall - self.wall:.0f} (processor {cpu - self.cpu:.0f})"
-        self.seconds[stage] = spent
+        self.seconds[f"{stage}, this process"] = spent
         self.wall, self.cpu = wall, cpu
 
 
@@ -135,7 +140,7 @@ def _stage(name: str) -> int:
 
 
 def _meta(
-    args: argparse.Namespace, config: StudyConfig, images: Images, clock: _Clock, output: Path
+    args: argparse.Namespace, config: StudyConfig, images: Images, output: Path
 ) -> dict[str, Any]:
     counts = {}
     for architecture, _ in config.architectures:
@@ -151,7 +156,6 @@ def _meta(
         f"validation and {len(images.probe)} probe patches ({images.fingerprint})",
         "parameters": counts,
         "config": config.to_json(),
-        "seconds": clock.seconds,
     }
 
 

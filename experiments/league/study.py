@@ -40,9 +40,8 @@ class Study:
         self.results = results
         self.row = {name: i for i, name in enumerate(results.names)}
         self.place = {name: i for i, name in enumerate(results.trained)}
-        encoders = [
-            Encoder(*name.split("/")[:2], int(name.split("/")[2])) for name in results.names
-        ]
+        parts = [name.split("/") for name in results.names]
+        encoders = [Encoder(task, shape, int(seed)) for task, shape, seed in parts]
         self.tasks = tuple(dict.fromkeys(e.task for e in encoders if e.task != RANDOM))
         self.architectures = tuple(dict.fromkeys(e.architecture for e in encoders))
         self.seeds = tuple(sorted({e.seed for e in encoders}))

@@ -5,7 +5,6 @@ two estimators that use target labels say of it. A network with a file of the ri
 """
 
 import functools
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,22 +20,17 @@ from depara_jax.models.encoder import EncoderConfig
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.readouts import (
-    Coded,
-    coded,
     design,
     knn_errors,
     probe_error,
     readout_errors,
 )
+from experiments.league.targets import LABELLED_IMAGES, Target, all_targets
 from experiments.mini_taskonomy.data import Data
-from experiments.mini_taskonomy.heads import normalized, target_statistics
-from experiments.mini_taskonomy.tasks import Task, compiled_batch, task_named
-from experiments.mini_taskonomy.views import Example
+from experiments.mini_taskonomy.tasks import Task
 
-__all__ = ["LABELLED_IMAGES", "Transfer", "measure_transfer", "target_examples"]
+__all__ = ["Transfer", "measure_transfer"]
 
-READOUT_SEED = 23  # of the target images' crops and corruptions, the same for every network
-LABELLED_IMAGES = 128  # seen by the estimators that use labels, by no readout
 FORWARD_BATCH = 256
 
 
@@ -56,37 +50,6 @@ class Transfer(NamedTuple):
     knn: np.ndarray
     probe: np.ndarray
     seconds: float
-
-
-class Target(NamedTuple):
-    """A target's images (as normalised network inputs, in `inputs[place]`) and coded answers."""
-
-    task: Task
-    place: int
-    draws: Coded
-    labelled: Coded
-    test: Coded
-    classes: jax.Array | None
-
-
-def target_examples(
-    task: Task, config: StudyConfig, train: Data, validation: Data
-) -> tuple[Example, Example]:
-    """Training examples (all draws, then the labelled ones) and test examples of a target.
-
-    One key for all tasks: those whose input is the plain crop then share their images, so that
-    features are computed once.
-    """
-    wanted = config.readout_images * config.readout_draws + LABELLED_IMAGES
-    order = jax.random.permutation(jax.random.key(READOUT_SEED), train.images.shape[0])
-    rows = order[jnp.arange(wanted) % len(order)]
-    tests = jnp.arange(min(config.test_images, validation.images.shape[0]))
-    batch = compiled_batch(task)
-    key = jax.random.key(READOUT_SEED + 1)
-    return (
-        batch(key, train.images[rows], train.photograph[rows]),
-        batch(key, validation.images[tests], validation.photograph[tests]),
-    )
 
 
 def measure_transfer(
@@ -117,7 +80,7 @@ def measure_transfer(
     found = {e: _read(_path(output, e), digests[e]) for e in config.encoders}
     missing = [e for e in config.encoders if found[e] is None]
     if missing:
-        inputs, targets = _targets(config, *data)
+        inputs, targets = all_targets(config, *data)
     for architecture, _ in config.architectures:
         these = [e for e in missing if e.architecture == architecture]
         size = group or (1 if jax.default_backend() == "cpu" else max(1, len(these)))
@@ -160,12 +123,11 @@ def _measure(
         knn.append(np.asarray(got[2]))
         probe.append(np.asarray(got[3]))
     seconds = (time.perf_counter() - started) / len(group)
-    return [
-        Transfer(
-            *(np.stack([x[i] for x in kind]) for kind in (losses, accuracy, knn, probe)), seconds
-        )
-        for i in range(len(group))
-    ]
+    results = []
+    for i in range(len(group)):
+        parts = [np.stack([x[i] for x in kind]) for kind in (losses, accuracy, knn, probe)]
+        results.append(Transfer(parts[0], parts[1], parts[2], parts[3], seconds))
+    return results
 
 
 @functools.lru_cache(maxsize=64)
@@ -207,47 +169,6 @@ def _features(shape: EncoderConfig, variables, images: jax.Array) -> jax.Array:
         for start in range(0, len(padded), FORWARD_BATCH)
     ]
     return jnp.concatenate(pieces)[: len(images)]
-
-
-def _targets(
-    config: StudyConfig, train: Data, validation: Data
-) -> tuple[list[jax.Array], list[Target]]:
-    """Distinct inputs, and every task as a target."""
-    side = _side(config)
-    places: dict[str, int] = {}
-    inputs, targets = [], []
-    for name in config.tasks:
-        task = task_named(name)
-        examples, tests = target_examples(task, config, train, validation)
-        images = normalized(jnp.concatenate([examples.image, tests.image]))
-        digest = hashlib.sha256(np.asarray(images).tobytes()).hexdigest()
-        if digest not in places:
-            places[digest] = len(inputs)
-            inputs.append(images)
-        statistics = target_statistics(task, train)
-        answers = coded(task, examples, statistics, side)
-        used = config.readout_images * config.readout_draws
-        by_draw = (x[:used].reshape(config.readout_draws, -1, *x.shape[1:]) for x in answers)
-        targets.append(
-            Target(
-                task,
-                places[digest],
-                Coded(*by_draw),
-                Coded(*(x[used:] for x in answers)),
-                coded(task, tests, statistics, side),
-                tests.target if task.kind == "classes" else None,
-            )
-        )
-    return inputs, targets
-
-
-def _side(config: StudyConfig) -> int:
-    """Height of the encoders' output, which is the same for all architectures of a study."""
-    sides = {
-        32 // (shape.stem_stride * int(np.prod(shape.strides))) for _, shape in config.architectures
-    }
-    assert len(sides) == 1, "architectures of one study must have maps of one size"
-    return sides.pop()
 
 
 def _digest(config: StudyConfig, encoder: Encoder, fingerprint: str) -> str:
