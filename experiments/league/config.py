@@ -66,11 +66,11 @@ class StudyConfig:
     test_images: int = 400
     probe_images: int = 200
     most_probe_images: int = 1000
-    path_steps: int = 10
+    path_steps: int = 6
     least_agreement: float | None = LEAST_AGREEMENT
     ablations: bool = True
-    fine_tuned: int = 40
-    fine_tune_steps: int = 150
+    fine_tuned: int = 27
+    fine_tune_steps: int = 120
 
     def __post_init__(self):
         names = [name for name, _ in self.architectures]

@@ -21,7 +21,7 @@ from experiments.mini_taskonomy.train import fit
 
 __all__ = ["fine_tune", "sampled_pairs"]
 
-TARGETS = ("edges", "saturation", "colour_histogram", "motion_direction")
+TARGETS = ("edges", "saturation", "motion_direction")
 
 
 def sampled_pairs(config: StudyConfig) -> tuple[tuple[Encoder, str], ...]:

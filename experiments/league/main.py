@@ -76,22 +76,25 @@ def _run(args: argparse.Namespace, console: Console) -> None:
     clock.end("scores")
     if until == 2:
         return
-    tuned = fine_tune(config, data, output, clock.line, fingerprint=mark)
-    clock.end("fine-tune")
-    if until == 3:
-        return
     meta = _meta(args, config, images, output)
     stored = {
         "encoders, sum of wall seconds": sum(one["seconds"] for one in trained.values()),
         "transfer, sum of wall seconds": sum(one.seconds for one in transfer.values()),
     }
-    meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
-    results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
-    league_keys = tuple(key for method in METHODS for key, _ in method.parts)
-    save_results(output / "results.npz", results, across=league_keys)
-    # From the file, so that what is printed is what anybody gets from it.
-    write_report(load_results(output / "results.npz"), output)
-    clock.end("report")
+    tuned: dict[tuple[str, str], float] = {}
+    # Once without the fine-tuned pairs, so that tables are there while these are made.
+    for last in (False, True):
+        if last:
+            tuned = fine_tune(config, data, output, clock.line, fingerprint=mark)
+            clock.end("fine-tune")
+        meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
+        results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
+        league_keys = tuple(key for method in METHODS for key, _ in method.parts)
+        save_results(output / "results.npz", results, across=league_keys)
+        if until > 3 and (last or not args.quick):
+            # From the file, so that what is shown is what anybody gets from it.
+            write_report(load_results(output / "results.npz"), output)
+            clock.end("report")
 
 
 class _Clock:

@@ -14,7 +14,7 @@ from experiments.mini_taskonomy.tasks import TASKS
 
 __all__ = ["REFERENCES", "priors"]
 
-DRAWS = 20
+DRAWS = 8
 # Rows that know measured transfer: no estimators, but what these should be measured by.
 REFERENCES = ("best on the other targets", "the truth of other encoder seeds (ceiling)")
 

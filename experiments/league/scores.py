@@ -31,7 +31,7 @@ from experiments.league.probes import domain_probe
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
 PROBE_COUNTS = (10, 20, 50, 100, 200, 500, 1000)
-PROBE_DRAWS = 5
+PROBE_DRAWS = 3
 
 
 class Matrix(NamedTuple):
@@ -77,7 +77,7 @@ def compute_matrices(
     for domain in others if domains else ():
         other = domain_probe(domain, config.probe_images)
         jobs = _jobs(config, other)
-        for key in ("node/gxi-l2sq", "edge/zscore", "edge/raw", "pair/dds_laplacian"):
+        for key in ("node/gxi-l2sq", "edge/zscore"):
             todo[f"{domain}:{key}"] = (jobs[key], other.fingerprint)
     matrices = {}
     # The league's own first, for a run that is stopped.

@@ -112,7 +112,6 @@ def _domains(study: Study) -> Sweep:
     for domain in DOMAINS:
         prefix = "" if domain == DOMAINS[0] else f"{domain}:"
         keys = {"V": (NODE,), "E, z-scored": (EDGE,), "V + E": (NODE, EDGE)}
-        keys["DDS, Laplacian"] = ("pair/dds_laplacian",)
         if f"{prefix}{NODE}" in study.results.matrices:
             methods = {
                 label: _method(*(prefix + k for k in parts)) for label, parts in keys.items()
