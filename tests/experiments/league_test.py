@@ -18,6 +18,7 @@ from experiments.league import (
     collect,
     config,
     data,
+    encoders,
     judge,
     kernels,
     main,
@@ -27,6 +28,7 @@ from experiments.league import (
     results,
     study,
     targets,
+    truth,
 )
 from experiments.league import league as tables
 from experiments.league.config import RANDOM, Encoder, StudyConfig
@@ -345,10 +347,8 @@ def test_rank_fusion_ignores_scale(rng):
 
 
 def test_encoders_start_from_weights_of_their_own():
-    from experiments.league.encoders import key_of
-
     keys = [
-        key_of(Encoder(task, architecture, seed))
+        encoders.key_of(Encoder(task, architecture, seed))
         for task in ("edges", "corners")
         for architecture in ARCHITECTURES
         for seed in (0, 1)
@@ -437,6 +437,46 @@ def test_rows_of_another_stage_are_refused():
     made = made_results()
     with pytest.raises(AssertionError, match="other networks"):
         collect.collect(config.QUICK, {}, {}, ((), {}), {}, {}, made.meta)
+
+
+def test_readouts_mapped_over_encoders_are_those_of_each(rng):
+    task = TASKS["noise_level"]
+    sizes = {"draws": 2, "train": 8, "tests": 5}
+    count = sizes["draws"] * sizes["train"] + targets.LABELLED_IMAGES + sizes["tests"]
+    features = jnp.asarray(rng.normal(size=(2, count, 8, 8, 3)), jnp.float32)
+    values = [
+        rng.normal(size=(*shape, 1, 1)).astype(np.float32)
+        for shape in ((2, 8), (targets.LABELLED_IMAGES,), (5,))
+    ]
+    answers = tuple(readouts.Coded(jnp.asarray(v), jnp.ones_like(v)) for v in values)
+    run = truth._run_readouts(task, sizes["draws"])
+    both = run(features, answers)
+    for i in range(2):
+        for together, alone in zip(both, run(features[i : i + 1], answers), strict=True):
+            # Batched and single float32 solvers of the same systems.
+            np.testing.assert_allclose(together[i], alone[0], rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_seeds_trained_together_are_those_trained_alone(tmp_path, folder):
+    images = data.load_images(str(folder), probe_images=8)
+    shape = EncoderConfig(block="plain", widths=(2,), strides=(2,), features=2)
+    small = dataclasses.replace(
+        config.QUICK, architectures=(("plain", shape),), steps=2, batch_size=4
+    )
+    group = [Encoder("noise_level", "plain", seed) for seed in (0, 1)]
+    weights = []
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        for kind, parts in (("together", [group]), ("alone", [[one] for one in group])):
+            output = tmp_path / kind
+            for some in parts:
+                encoders._train(
+                    TASKS["noise_level"], some, small.training("plain"),
+                    (images.train, images.validation), output, dict.fromkeys(group, "digest"),
+                )  # fmt: skip
+            weights.append([encoders.load_encoder(small, output, one).variables for one in group])
+    for one, other in zip(jax.tree.leaves(weights[0]), jax.tree.leaves(weights[1]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)  # grouped against single convolutions
 
 
 @pytest.mark.slow
