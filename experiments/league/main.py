@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, console: Console) -> None:
     until = _stage(args.until)
+    # See `truth._features`: programs in flight at once can wait for each other for ever.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     config = configuration(args)
     output = Path(args.output)
     try:

@@ -113,7 +113,8 @@ def _measure(
     losses, accuracy, knn, probe = [], [], [], []
     for target in targets:
         run = _run_readouts(target.task, config.readout_draws)
-        got = run(features[target.place], (target.draws, target.labelled, target.test))
+        answers = (target.draws, target.labelled, target.test)
+        got = jax.block_until_ready(run(features[target.place], answers))
         losses.append(np.asarray(got[0]))
         guesses = got[1]
         if target.classes is None:
@@ -164,8 +165,10 @@ def _features(shape: EncoderConfig, variables, images: jax.Array) -> jax.Array:
     forward = _forward(shape)
     pad = -len(images) % FORWARD_BATCH
     padded = jnp.pad(images, ((0, pad), (0, 0), (0, 0), (0, 0)))
+    # One program at a time: with jax 0.10.2 a run hung on two cores, every thread of the pool waiting
+    # for another, with many of them in flight.
     pieces = [
-        forward(variables, padded[start : start + FORWARD_BATCH])
+        jax.block_until_ready(forward(variables, padded[start : start + FORWARD_BATCH]))
         for start in range(0, len(padded), FORWARD_BATCH)
     ]
     return jnp.concatenate(pieces)[: len(images)]
