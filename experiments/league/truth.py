@@ -165,8 +165,8 @@ def _features(shape: EncoderConfig, variables, images: jax.Array) -> jax.Array:
     forward = _forward(shape)
     pad = -len(images) % FORWARD_BATCH
     padded = jnp.pad(images, ((0, pad), (0, 0), (0, 0), (0, 0)))
-    # One program at a time: with jax 0.10.2 a run hung on two cores, every thread of the pool waiting
-    # for another, with many of them in flight.
+    # One program at a time: with many in flight a run hung (jax 0.10.2, two busy cores), every
+    # thread of the pool waiting for another.
     pieces = [
         jax.block_until_ready(forward(variables, padded[start : start + FORWARD_BATCH]))
         for start in range(0, len(padded), FORWARD_BATCH)
