@@ -61,7 +61,7 @@ class StudyConfig:
     steps: int = 500
     batch_size: int = 32
     learning_rate: float = 2e-3
-    readout_images: int = 256
+    readout_images: int = 128
     readout_draws: int = 3
     test_images: int = 400
     probe_images: int = 200

@@ -17,6 +17,7 @@ import numpy as np
 from depara_jax.files import load_arrays, write_atomically
 from depara_jax.models import encoder as encoders
 from depara_jax.models.encoder import EncoderConfig
+from experiments.league import host_readouts
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.readouts import (
@@ -114,7 +115,11 @@ def _measure(
     for target in targets:
         run = _run_readouts(target.task, config.readout_draws)
         answers = (target.draws, target.labelled, target.test)
-        got = jax.block_until_ready(run(features[target.place], answers))
+        got = (
+            _on_host(features[target.place], answers, target.task, config.readout_draws)
+            if jax.default_backend() == "cpu"
+            else run(features[target.place], answers)
+        )
         losses.append(np.asarray(got[0]))
         guesses = got[1]
         if target.classes is None:
@@ -129,6 +134,29 @@ def _measure(
         parts = [np.stack([x[i] for x in kind]) for kind in (losses, accuracy, knn, probe)]
         results.append(Transfer(parts[0], parts[1], parts[2], parts[3], seconds))
     return results
+
+
+def _on_host(features: np.ndarray, answers: tuple, task: Task, draws: int) -> tuple:
+    """What `_run_readouts` gives, one encoder and draw after the other."""
+    by_draw, known, test = (Coded(*map(np.asarray, one)) for one in answers)
+    tests, results = len(test.values), []
+    for one in features:
+        rows = np.asarray(design(task, one))
+        cuts = [len(rows) - tests - LABELLED_IMAGES, len(rows) - tests]
+        train, labelled, held = np.split(rows, cuts)
+        per_draw = train.reshape(draws, -1, *train.shape[1:])
+        fitted = [
+            host_readouts.readout_errors(
+                per_draw[i], Coded(by_draw.values[i], by_draw.weights[i]), held, test
+            )
+            for i in range(draws)
+        ]
+        near = np.asarray(one)[cuts[0] : cuts[1]]
+        pooled = near.reshape(len(near), 4, near.shape[1] // 4, 4, near.shape[2] // 4, -1)
+        knn = host_readouts.knn_errors(pooled.mean((2, 4)).reshape(len(near), -1), known)
+        losses, guesses = (np.stack(parts) for parts in zip(*fitted, strict=True))
+        results.append((losses, guesses, knn, host_readouts.probe_error(labelled, known)))
+    return tuple(np.stack(parts) for parts in zip(*results, strict=True))
 
 
 @functools.lru_cache(maxsize=64)

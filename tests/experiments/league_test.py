@@ -19,6 +19,7 @@ from experiments.league import (
     config,
     data,
     encoders,
+    host_readouts,
     judge,
     kernels,
     main,
@@ -437,6 +438,27 @@ def test_rows_of_another_stage_are_refused():
     made = made_results()
     with pytest.raises(AssertionError, match="other networks"):
         collect.collect(config.QUICK, {}, {}, ((), {}), {}, {}, made.meta)
+
+
+def test_the_host_readouts_are_those_of_the_mapped_program(rng):
+    rows = rng.normal(size=(52, 4, 6)).astype(np.float32)
+    values = (rows[..., :2] + rng.normal(size=(52, 4, 2))).astype(np.float32)
+    weights = rng.uniform(0.5, 1.5, size=values.shape).astype(np.float32)
+    train, test = (readouts.Coded(values[part], weights[part]) for part in (
+        slice(0, 40), slice(40, 52),
+    ))  # fmt: skip
+    mapped = [readouts.Coded(*map(jnp.asarray, one)) for one in (train, test)]
+    ours = host_readouts.readout_errors(rows[:40], train, rows[40:], test)
+    theirs = readouts.readout_errors(
+        jnp.asarray(rows[:40]), mapped[0], jnp.asarray(rows[40:]), mapped[1]
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4)  # float64 against float32 solves
+    ours = host_readouts.probe_error(rows[:40], train)
+    np.testing.assert_allclose(ours, readouts.probe_error(rows[:40], mapped[0]), rtol=1e-4)
+    ours = host_readouts.knn_errors(rows[:40, 0], train)
+    theirs = readouts.knn_errors(jnp.asarray(rows[:40, 0]), mapped[0])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 def test_readouts_mapped_over_encoders_are_those_of_each(rng):
