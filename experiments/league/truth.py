@@ -21,6 +21,7 @@ from experiments.league import host_readouts
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.readouts import (
+    Coded,
     design,
     knn_errors,
     probe_error,
