@@ -8,7 +8,7 @@ fitted again on all of it. Everything is traceable and is mapped over draws and 
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +27,13 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Coded(NamedTuple):
-    """Targets as rows: p places of q numbers each, and how much every number counts."""
+    """Targets as rows [n, p, q], p places of q numbers each, and how much every number counts.
 
-    values: Float[Array, "n p q"]
-    weights: Float[Array, "n p q"]
+    JAX arrays in the mapped program, numpy's on the host.
+    """
+
+    values: Any
+    weights: Any
 
 
 def coded(task: Task, batch: Example, statistics: Statistics, side: int) -> Coded:

@@ -137,7 +137,7 @@ def _measure(
     return results
 
 
-def _on_host(features: np.ndarray, answers: tuple, task: Task, draws: int) -> tuple:
+def _on_host(features: jax.Array, answers: tuple, task: Task, draws: int) -> tuple:
     """What `_run_readouts` gives, one encoder and draw after the other."""
     by_draw, known, test = (Coded(*map(np.asarray, one)) for one in answers)
     tests, results = len(test.values), []
