@@ -10,7 +10,7 @@ from depara_jax.errors import DeparaError, UnknownNameError
 __all__ = ["RECIPES", "Recipe", "recipe_named"]
 
 Attribution = Literal["saliency", "gradient_x_input", "epsilon_lrp", "integrated_gradients"]
-Target = Literal["l2", "l2sq", "sum", "mean"]
+Target = Literal["l2", "l2sq", "sum", "mean", "max"]
 ChannelReduction = Literal["none", "mean"]
 EdgeNormalization = Literal["none", "center", "zscore"]
 TieRule = Literal["average", "ordinal"]
@@ -43,7 +43,8 @@ class Recipe:
       attribution: "saliency" |ds/dx|; "gradient_x_input" x ds/dx; "epsilon_lrp" the same with every
         nonlinearity's derivative replaced by f(z)/(z + epsilon sign z); "integrated_gradients" the
         image times the mean gradient along the straight path from the zero image.
-      target: the scalar s of one image's features F: "l2" ||F||, "l2sq" ||F||^2, "sum", "mean".
+      target: the scalar s of one image's features F: "l2" ||F||, "l2sq" ||F||^2, "sum", "mean",
+        "max" the largest value of each channel (last axis), summed over channels.
         "l2" and "l2sq" give maps with the same direction, "sum" and "mean" too, so the node term
         cannot tell them apart (except under integrated gradients, which average over the path).
       absolute: take the magnitude of the map before channels are reduced. Saliency already is one.

@@ -19,13 +19,20 @@ def _l2(features: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
+def _largest(features: Array) -> Array:
+    spatial = tuple(range(features.ndim - 1))
+    return (features.max(axis=spatial) if spatial else features).sum()
+
+
 # The scalar whose gradient makes the map. DEPARA eq. 3: ||F(x)||^2; TAM: the sum over the units of
-# the representation (its 1/D is the mean).
+# the representation (its 1/D is the mean); ModelGiF (ICCV 2023): each channel's largest activation,
+# summed over channels (the last axis).
 TARGETS: Mapping[str, Callable[[Array], Array]] = {
     "l2": _l2,
     "l2sq": lambda features: jnp.sum(features * features),
     "sum": jnp.sum,
     "mean": jnp.mean,
+    "max": _largest,
 }
 
 FeaturesOf = Callable[[Array], Mapping[str, Array]]

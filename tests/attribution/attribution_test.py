@@ -124,6 +124,16 @@ def test_l2_of_a_dead_layer_has_a_zero_map_and_no_nan(case):
         assert not np.asarray(maps["stem"]).any()
 
 
+def test_the_largest_activations_are_taken_channel_by_channel(rng):
+    features = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    expected = sum(features[..., channel].max() for channel in range(3))
+    np.testing.assert_allclose(TARGETS["max"](jnp.asarray(features)), expected, rtol=1e-6)
+    vector = features[0, 0]  # no place to choose from: every channel is its own largest
+    np.testing.assert_allclose(TARGETS["max"](jnp.asarray(vector)), vector.sum(), rtol=1e-6)
+    gradient = jax.grad(TARGETS["max"])(jnp.asarray(features))
+    assert int((np.asarray(gradient) != 0).sum()) == 3  # one place a channel
+
+
 def test_images_do_not_touch_each_other(case):
     variables, images = case
     _, maps = attribute(networks.forward, variables, images, ("answer",), Recipe())

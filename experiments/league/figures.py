@@ -1,0 +1,132 @@
+"""Pictures of the tables: dots with intervals, curves with bands, the truth as a heat map."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from depara_jax.reporting import similarity_heatmap
+from depara_jax.reporting.style import COLORS, GRAY, MARKERS, new_figure, save_figure, tidy
+from experiments.league.judge import Score, score
+from experiments.league.league import Entry
+from experiments.league.study import Study
+from experiments.league.sweeps import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["curve_figure", "dots_figure", "league_figure", "save", "sweep_figure", "truth_figure"]
+
+LABEL = "mean Spearman correlation with measured transfer"
+KINDS = {"label-free": COLORS[0], "labels": COLORS[2], "prior": COLORS[1], "reference": GRAY}
+
+
+def league_figure(entries: Sequence[Entry]) -> "Figure":
+    """Every row of the league with its interval, coloured by what it needs."""
+    shown = list(reversed(entries))
+    figure, axes = new_figure(7.6, 1.4 + 0.27 * len(shown))
+    for kind, color in KINDS.items():
+        rows = [(i, e.scores["spearman"]) for i, e in enumerate(shown) if e.kind == kind]
+        _dots(axes, rows, color, MARKERS[list(KINDS).index(kind)], kind)
+    axes.set_yticks(range(len(shown)), [entry.title.replace("`", "") for entry in shown])
+    axes.axvline(0, color=GRAY, linewidth=0.8)
+    tidy(axes, xlabel=LABEL)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def sweep_figure(sweep: Sweep) -> "Figure":
+    """An ablation: a line of dots a setting, one colour a column."""
+    rows = {row.label: row.values for row in sweep.rows}
+    return dots_figure(rows, title=sweep.title)
+
+
+def dots_figure(rows: Mapping[str, Mapping[str, Score]], *, title: str) -> "Figure":
+    """{label: {series: score}} as dots with intervals."""
+    labels = list(rows)[::-1]
+    series = list(next(iter(rows.values())))
+    figure, axes = new_figure(7.2, 1.5 + 0.34 * len(labels))
+    for j, name in enumerate(series):
+        offset = 0.14 * ((len(series) - 1) / 2 - j)
+        points = [(i + offset, rows[label][name]) for i, label in enumerate(labels)]
+        _dots(axes, points, COLORS[j], MARKERS[j], name)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.axvline(0, color=GRAY, linewidth=0.8)
+    tidy(axes, title=title, xlabel=LABEL)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def _dots(axes, points: Sequence[tuple[float, Score]], color: str, marker: str, label: str) -> None:
+    if not points:
+        return
+    heights = [height for height, _ in points]
+    means = np.array([one.mean for _, one in points])
+    errors = np.array(
+        [[max(0, one.mean - one.low), max(0, one.high - one.mean)] for _, one in points]
+    ).T
+    axes.errorbar(
+        means,
+        heights,
+        xerr=errors,
+        fmt=marker,
+        color=color,
+        markersize=5,
+        linewidth=1.3,
+        label=label,
+    )
+
+
+def curve_figure(
+    xs: Sequence[float],
+    series: Mapping[str, Sequence[Score]],
+    *,
+    title: str,
+    xlabel: str,
+    ends: tuple[str, str] | None = None,
+) -> "Figure":
+    """Curves with bands over a logarithmic axis.
+
+    Args:
+      xs: where; with `ends` the first and last are 0 and infinity, drawn at the sides.
+      series: {name: a score at every x}.
+      title: of the figure.
+      xlabel: of the axis.
+      ends: labels of 0 and infinity.
+    """
+    figure, axes = new_figure(7.2, 4.2)
+    places = np.arange(len(xs))
+    for j, (name, values) in enumerate(series.items()):
+        means, low, high = (np.array([getattr(v, k) for v in values]) for k in Score._fields)
+        axes.plot(places, means, color=COLORS[j], marker=MARKERS[j], label=name, linewidth=1.8)
+        axes.fill_between(places, low, high, color=COLORS[j], alpha=0.15, linewidth=0)
+    labels = [f"{x:g}" for x in xs]
+    if ends:
+        labels[0], labels[-1] = ends
+    axes.set_xticks(places, labels)
+    tidy(axes, title=title, xlabel=xlabel, ylabel="mean Spearman")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return figure
+
+
+def truth_figure(study: Study) -> "Figure":
+    """Mean share of the control's loss that each source saves each target."""
+    gains = np.mean([study.gains(a, s) for a in study.architectures for s in study.seeds], axis=0)
+    return similarity_heatmap(
+        gains, study.tasks, columns=study.tasks, values=False,
+        label="share of a random encoder's loss that is saved",
+        title="measured transfer: rows targets, columns sources",
+    )  # fmt: skip
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """A PNG of moderate size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.set_dpi(100)
+    save_figure(figure, path)
+
+
+def scores_of(curve: Mapping[float, np.ndarray]) -> list[Score]:
+    """Means and intervals of values a target."""
+    return [score(values) for values in curve.values()]

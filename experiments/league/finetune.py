@@ -1,0 +1,87 @@
+"""A sample of pairs, fine-tuned: the encoder's weights move too, on the same little data."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from depara_jax.errors import DeparaError
+from experiments.league.config import RANDOM, Encoder, StudyConfig
+from experiments.league.encoders import load_encoder
+from experiments.league.targets import READOUT_SEED
+from experiments.mini_taskonomy.cells import write_text
+from experiments.mini_taskonomy.config import TrainConfig
+from experiments.mini_taskonomy.data import Data
+from experiments.mini_taskonomy.evaluation import evaluate
+from experiments.mini_taskonomy.tasks import Task, task_named
+from experiments.mini_taskonomy.train import fit
+
+__all__ = ["fine_tune", "sampled_pairs"]
+
+TARGETS = ("edges", "saturation", "motion_direction")
+
+
+def sampled_pairs(config: StudyConfig) -> tuple[tuple[Encoder, str], ...]:
+    """Sources of the first architecture and seed for a few targets of different families.
+
+    A target's share of the sample is the same sources: every second task and the control.
+    """
+    architecture = config.architectures[0][0]
+    sources = [Encoder(task, architecture, 0) for task in (*config.tasks[::2], RANDOM)]
+    targets = [name for name in TARGETS if name in config.tasks]
+    pairs = [(source, target) for target in targets for source in sources if source.task != target]
+    return tuple(pairs[: config.fine_tuned])
+
+
+def fine_tune(
+    config: StudyConfig,
+    data: tuple[Data, Data],
+    output: Path,
+    progress: Callable[[str], None],
+    *,
+    fingerprint: str,
+) -> dict[tuple[str, str], float]:
+    """Held-out loss of each sampled pair after fine-tuning on one draw's images.
+
+    A head of two layers (that of mini_taskonomy) and the encoder are trained by AdamW with random
+    crops of `config.readout_images` patches. What is measured is kept in fine-tuned.json.
+
+    Returns:
+      {(source's name, target): loss}.
+    """
+    path = output / "fine-tuned.json"
+    digest = config.digest("fine-tuned", config.to_json(), fingerprint)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    losses = known.get("losses", {}) if known.get("digest") == digest else {}
+    order = jax.random.permutation(jax.random.key(READOUT_SEED), len(data[0].images))
+    rows = order[: config.readout_images]
+    little = Data(data[0].images[rows], data[0].photograph[rows])
+    for source, target in sampled_pairs(config):
+        key = f"{source.name}->{target}"
+        if key not in losses:
+            losses[key] = _one(config, source, task_named(target), (little, data[1]), output)
+            write_text(path, json.dumps({"digest": digest, "losses": losses}, indent=1) + "\n")
+            progress(f"fine-tuned {key}: {losses[key]:.3f}")
+    wanted = {f"{source.name}->{target}" for source, target in sampled_pairs(config)}
+    return {tuple(k.split("->")): v for k, v in losses.items() if k in wanted}  # pyright: ignore
+
+
+def _one(
+    config: StudyConfig, source: Encoder, task: Task, data: tuple[Data, Data], output: Path
+) -> float:
+    training: TrainConfig = dataclasses.replace(
+        config.training(source.architecture),
+        steps=config.fine_tune_steps,
+        warmup=min(20, config.fine_tune_steps - 1),
+        learning_rate=config.learning_rate / 2,
+        chunk=min(50, config.fine_tune_steps),
+    )
+    model = load_encoder(config, output, source)
+    fitted = fit(task, data[0], training, jax.random.key(1), encoder=model.variables)
+    loss = evaluate(task, fitted, data[1], training).loss
+    if not np.isfinite(loss):
+        raise DeparaError(f"fine-tuning {source.name} for {task.name} diverged; lower the rate")
+    return round(float(loss), 6)

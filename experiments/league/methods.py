@@ -1,0 +1,122 @@
+"""What is compared: node and edge terms, and the methods that are made of them.
+
+A recipe's score is node_weight * node + lam * edge, so that terms are computed once and every
+recipe, lambda and ablation is a sum of two of them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from depara_jax.recipe import Recipe
+
+__all__ = ["DOMAINS", "EDGES", "METHODS", "NODES", "Method", "Term"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A node or edge term: the recipe that makes it, and of which layer.
+
+    Attributes:
+      recipe: with the other term's weight 0.
+      layer: "encoder"; "pre", its value before the last ReLU where there is one; or a block.
+    """
+
+    recipe: Recipe
+    layer: str = "encoder"
+
+
+def _node(layer: str = "encoder", **fields) -> Term:
+    return Term(Recipe(name="node", lam=0.0, **fields), layer)
+
+
+def _edge(layer: str = "encoder", **fields) -> Term:
+    return Term(Recipe(name="edge", node_weight=0.0, **fields), layer)
+
+
+_MEAN = {"channel_reduction": "mean"}
+# `steps` of integrated gradients is replaced by the study's `path_steps`.
+NODES: Mapping[str, Term] = MappingProxyType(
+    {
+        "gxi-l2sq": _node(),
+        "gxi-sum": _node(target="sum"),
+        "gxi-max": _node(target="max"),
+        "gxi-l2sq-abs": _node(absolute=True),
+        "gxi-l2sq-mean": _node(**_MEAN),
+        "gxi-l2sq-abs-mean": _node(absolute=True, **_MEAN),
+        "gxi-sum-mean": _node(target="sum", **_MEAN),
+        "gxi-sum-abs-mean": _node(target="mean", absolute=True, **_MEAN),
+        "gxi-l2sq-grid8": _node(grid=8),
+        "saliency-l2sq": _node(attribution="saliency"),
+        "saliency-sum-mean": _node(attribution="saliency", target="sum", **_MEAN),
+        "elrp-l2sq": _node(attribution="epsilon_lrp"),
+        "elrp-sum-mean": _node(attribution="epsilon_lrp", target="sum", **_MEAN),
+        "ig-l2sq": _node(attribution="integrated_gradients"),
+        "ig-max": _node(attribution="integrated_gradients", target="max"),
+        "ig-max-mean": _node(attribution="integrated_gradients", target="max", **_MEAN),
+        "gxi-l2sq@pre": _node("pre"),
+        "gxi-l2sq@block1": _node("block1"),
+        "gxi-l2sq@block2": _node("block2"),
+    }
+)
+EDGES: Mapping[str, Term] = MappingProxyType(
+    {
+        "raw": _edge(),
+        "centre": _edge(edge_normalization="center"),
+        "zscore": _edge(edge_normalization="zscore"),
+        "raw-ordinal": _edge(ties="ordinal"),
+        "centre-ordinal": _edge(edge_normalization="center", ties="ordinal"),
+        "zscore@pre": _edge("pre", edge_normalization="zscore"),
+        "zscore@block1": _edge("block1", edge_normalization="zscore"),
+        "zscore@block2": _edge("block2", edge_normalization="zscore"),
+    }
+)
+# Probe images that are not patches of the photographs that the networks learnt from.
+DOMAINS = ("photographs", "other", "texture", "pink noise", "white noise")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to score sources: a weighted sum of named matrices.
+
+    Attributes:
+      title: how tables call it.
+      parts: (matrix's key, weight); keys are "node/NAME", "edge/NAME", "pair/NAME".
+      note: what a reader should know.
+    """
+
+    title: str
+    parts: tuple[tuple[str, float], ...]
+    note: str = ""
+
+
+def _sum(title: str, node: str | None, edge: str | None, lam: float = 1.0, weight: float = 1.0):
+    parts = [] if node is None else [(f"node/{node}", weight)]
+    parts += [] if edge is None else [(f"edge/{edge}", lam)]
+    return Method(title, tuple(parts))
+
+
+def _pair(title: str, key: str) -> Method:
+    return Method(title, ((f"pair/{key}", 1.0),))
+
+
+METHODS: tuple[Method, ...] = (
+    _sum("DEPARA `paper`", "gxi-l2sq", "raw"),
+    _sum("DEPARA `default` (V + z-scored E)", "gxi-l2sq", "zscore"),
+    _sum("DEPARA `depara-task`", "gxi-sum-mean", "centre-ordinal", 0.25),
+    _sum("DEPARA `depara-task-upstream`", "gxi-sum-mean", "centre-ordinal", 0.25, 0.001),
+    _sum("DEPARA `depara-layer` (encoder output)", "gxi-sum-abs-mean", "raw-ordinal"),
+    _sum("V alone (`paper`)", "gxi-l2sq", None),
+    _sum("E alone, raw (`paper`)", None, "raw"),
+    _sum("E alone, centred", None, "centre"),
+    _sum("E alone, z-scored", None, "zscore"),
+    _sum("TAM gradient x input (`tam`)", "gxi-sum-mean", None),
+    _sum("TAM saliency", "saliency-sum-mean", None),
+    _sum("TAM epsilon-LRP", "elrp-sum-mean", None),
+    _pair("RSA", "rsa"),
+    _pair("linear CKA", "cka_linear"),
+    _pair("DDS, cosine", "dds_cosine"),
+    _pair("DDS, Laplacian", "dds_laplacian"),
+    _pair("SVCCA", "svcca"),
+    _pair("ModelGiF", "modelgif"),
+)

@@ -1,0 +1,198 @@
+"""All tables as Markdown and all figures, from the results file alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from depara_jax.evaluation.correlation import spearman
+from depara_jax.files import write_atomically
+from experiments.league import figures
+from experiments.league.choice import Choice, candidates, choose, halves, lambda_rules
+from experiments.league.config import RANDOM
+from experiments.league.judge import METRICS, score
+from experiments.league.league import BASELINE, Entry, league, reproducibility
+from experiments.league.results import Results
+from experiments.league.study import Study
+from experiments.league.sweeps import Sweep, ablations, lambda_curve, probe_counts
+
+__all__ = ["write_report"]
+
+DEFAULT = "`default`: V + z-scored E"
+
+
+def write_report(results: Results, folder: Path) -> Study:
+    """Writes tables.md and figures/*.png.
+
+    Returns:
+      The study, for whoever wants to look further.
+    """
+    study = Study(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [_head(study), _targets(study), _fine_tuned(study)]
+    if len(study.targets) >= 4:
+        parts += _judged(study, folder / "figures")
+    else:
+        parts.append("Fewer than four targets pass the rule, so no method is scored.\n")
+    figures.save(figures.truth_figure(study), folder / "figures" / "truth.png")
+    text = "\n".join(part for part in parts if part)
+    write_atomically(folder / "tables.md", lambda file: file.write(text.encode()))
+    return study
+
+
+def _judged(study: Study, pictures: Path) -> list[str]:
+    """Everything that needs targets to score methods on."""
+    entries = league(study)
+    figures.save(figures.league_figure(entries), pictures / "league.png")
+    parts = [_league("## League", entries)]
+    mixed = league(study, sources="all")
+    parts.append(_league("## League, sources of both architectures", mixed, short=True))
+    for sweep in ablations(study):
+        parts.append(_sweep(sweep))
+        figures.save(figures.sweep_figure(sweep), pictures / f"{sweep.name}.png")
+    parts += [_lambda(study, pictures), _counts(study, pictures)]
+    rules = choose(study, lambda_rules(study, "gxi-l2sq", "zscore"))
+    parts.append(_choice("## Rules for lambda, held out", study, rules, "lambda = 1"))
+    if "node/ig-max" in study.results.matrices:
+        tried = choose(study, candidates(study))
+        parts.append(_choice("## Attempts to do better, held out", study, tried, DEFAULT))
+    return parts
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note="") -> str:
+    lines = [title, "", note, ""] if note else [title, ""]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _head(study: Study) -> str:
+    meta = study.results.meta
+    lines = [f"- {key}: {value}" for key, value in meta.items() if isinstance(value, str | float)]
+    lines += [f"- seconds of {k}: {v}" for k, v in meta.get("seconds", {}).items()]
+    return "# Tables\n\nMade by `python -m experiments.league.main --from-results`.\n\n" + (
+        "\n".join(lines) + "\n"
+    )
+
+
+def _targets(study: Study) -> str:
+    """How reproducible the truth is, and which targets count."""
+    found = reproducibility(study)
+    losses = study.results.losses.mean(axis=2)
+    names = [name.split("/")[0] for name in study.results.names]
+    control = losses[[name == RANDOM for name in names]].mean(axis=0)
+    rows = []
+    for i, task in enumerate(study.tasks):
+        own = losses[[name == task for name in names], i].mean()
+        others = np.array([name not in (task, RANDOM) for name in names])
+        worse = (losses[others, i] > control[i]).mean()
+        columns = [f"{found[key][i]:.2f}" for key in found]
+        kept = "yes" if task in study.targets else "no"
+        rows.append([task, f"{own:.3f}", f"{control[i]:.3f}", f"{worse:.0%}", *columns, kept])
+    kept = np.isin(study.tasks, study.targets)
+    means = [f"{found[key][kept].mean():.2f}" if kept.any() else "-" for key in found]
+    rows.append(["mean of those kept", "", "", "", *means, f"{kept.sum()}"])
+    header = ["target", "own encoder", "random encoder", "sources worse than random"]
+    note = (
+        "Held-out loss of a readout on the frozen encoder (1 is the best constant); share of "
+        "sources that serve worse than a random-initialised encoder; Spearman correlation of the "
+        "order of sources between two measurements. A target is kept if the correlation between "
+        "encoder seeds is at least "
+        f"{study.results.meta['config']['least_agreement']} and its own encoders beat random ones."
+    )
+    return _table("## Truth", [*header, *found, "kept"], rows, note)
+
+
+def _league(title: str, entries: Sequence[Entry], *, short: bool = False) -> str:
+    rows = []
+    for entry in entries:
+        seconds = "" if entry.seconds is None else f"{entry.seconds:.3f}"
+        values = [str(entry.scores[metric]) for metric in METRICS]
+        extra = [] if short else [str(entry.ahp)]
+        rows.append([entry.title, entry.kind, *values, *extra, str(entry.difference), seconds])
+    header = ["method", "needs", *METRICS, *([] if short else ["Spearman, AHP"])]
+    header += [f"Spearman minus `{BASELINE}`", "s a network"]
+    return _table(title, header, rows)
+
+
+def _sweep(sweep: Sweep) -> str:
+    columns = list(sweep.rows[0].values)
+    rows = [[row.label, *(str(row.values[c]) for c in columns)] for row in sweep.rows]
+    return _table(f"## Ablation: {sweep.title}", ["setting", *columns], rows)
+
+
+def _lambda(study: Study, pictures: Path) -> str:
+    curves = {f"V + lambda E, {name}": lambda_curve(study, f"edge/{key}") for name, key in (
+        ("z-scored edges", "zscore"), ("raw edges", "raw"),
+    )}  # fmt: skip
+    scores = {name: figures.scores_of(curve) for name, curve in curves.items()}
+    xs = list(next(iter(curves.values())))
+    picture = figures.curve_figure(
+        xs, scores, title="weight of the edge term", xlabel="lambda", ends=("V alone", "E alone")
+    )
+    figures.save(picture, pictures / "lambda.png")
+    rows = [[_name(x), *(str(values[i]) for values in scores.values())] for i, x in enumerate(xs)]
+    return _table("## Ablation: lambda", ["lambda", *scores], rows)
+
+
+def _name(lam: float) -> str:
+    return {0.0: "0 (V alone)", np.inf: "infinite (E alone)"}.get(lam, f"{lam:g}")
+
+
+def _counts(study: Study, pictures: Path) -> str:
+    counts = probe_counts(study)
+    if len(counts) < 2:
+        return ""
+    terms = list(next(iter(counts.values())))
+    series = {term: [counts[count][term][0] for count in counts] for term in terms}
+    picture = figures.curve_figure(
+        list(counts), series, title="number of probe images", xlabel="probe images"
+    )
+    figures.save(picture, pictures / "probe-images.png")
+    rows = [
+        [str(count), *(f"{by[t][0]} ({by[t][1]:.3f})".replace(" (nan)", "") for t in terms)]
+        for count, by in counts.items()
+    ]
+    note = "In parentheses the standard deviation between draws of that many images."
+    return _table("## Ablation: number of probe images", ["images", *terms], rows, note)
+
+
+def _choice(title: str, study: Study, choice: Choice, reference: str) -> str:
+    rows = []
+    for option in sorted(choice.held_out, key=lambda o: -choice.held_out[o].mean()):
+        selected = [f"{half[option]:.3f}" for half in choice.selection]
+        marks = [f"fold {i + 1}" for i, name in enumerate(choice.chosen) if name == option]
+        held_out = str(score(choice.held_out[option]))
+        against = str(choice.against(option, reference))
+        rows.append([option, *selected, held_out, against, ", ".join(marks)])
+    followed = score(choice.followed)
+    base = score(choice.followed - choice.held_out[reference])
+    rows.append(["what was chosen, followed", "", "", str(followed), str(base), ""])
+    header = ["option", "half A", "half B", "held out", f"minus {reference}", "chosen in"]
+    parts = "; ".join(
+        f"half {'AB'[i]}: {', '.join(targets)} with encoder seeds {', '.join(map(str, seeds))}"
+        for i, (targets, seeds) in enumerate(halves(study))
+    )
+    return _table(title, header, rows, f"Mean Spearman. {parts}.")
+
+
+def _fine_tuned(study: Study) -> str:
+    """Whether fine-tuning orders sources as frozen readouts do."""
+    table = study.results.fine_tuned
+    rows = []
+    losses = study.results.losses.mean(axis=2)
+    for t in sorted({int(row[1]) for row in table}):
+        some = table[table[:, 1] == t]
+        frozen = losses[some[:, 0].astype(int), t]
+        if len(some) > 2:
+            control = np.array(
+                [study.results.names[int(i)].startswith(f"{RANDOM}/") for i in some[:, 0]]
+            )
+            rank = f"{spearman(frozen, some[:, 2]):.2f}"
+            best = f"{some[:, 2].min():.3f} to {some[:, 2].max():.3f}"
+            random = f"{some[control, 2].mean():.3f}" if control.any() else ""
+            rows.append([study.tasks[t], str(len(some)), best, random, rank])
+    if not rows:
+        return ""
+    header = ["target", "sources", "fine-tuned loss", "from random", "Spearman with frozen"]
+    return _table("## Fine-tuned, a sample of pairs", header, rows)

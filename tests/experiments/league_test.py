@@ -1,0 +1,516 @@
+"""The league: readouts, affinities and kernels against slow or other code; alignment; choices."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from depara_jax.errors import DeparaError
+from depara_jax.estimators import ESTIMATORS
+from depara_jax.models.encoder import EncoderConfig, build_encoder, init_variables
+from experiments.league import (
+    affinity,
+    choice,
+    collect,
+    config,
+    data,
+    encoders,
+    host_readouts,
+    judge,
+    kernels,
+    main,
+    priors,
+    probes,
+    readouts,
+    results,
+    study,
+    targets,
+    truth,
+)
+from experiments.league import league as tables
+from experiments.league.config import RANDOM, Encoder, StudyConfig
+from experiments.league.methods import METHODS, Method
+from experiments.mini_taskonomy.heads import Statistics
+from experiments.mini_taskonomy.tasks import TASKS
+from experiments.mini_taskonomy.views import Example
+
+TASK_NAMES = ("edges", "corners", "saturation", "denoising", "photograph", "noise_level")
+ARCHITECTURES = ("residual", "plain")
+
+
+# Affinities.
+
+
+def test_win_rates_count_pairs_and_halve_ties():
+    losses = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 1.0]])
+    # Case by case: a tie, a win of the first, a win of the second.
+    np.testing.assert_allclose(affinity.win_rates(losses), [[0.5, 0.5], [0.5, 0.5]])
+    losses[1, 2] = 9.0
+    np.testing.assert_allclose(affinity.win_rates(losses), [[0.5, 2.5 / 3], [0.5 / 3, 0.5]])
+
+
+def test_ordinal_ahp_of_consistent_wins_is_their_odds(rng):
+    # Two sources, the first wins 80% of the cases: odds of 4, affinities .8 and .2.
+    losses = np.zeros((2, 10))
+    losses[0, :2] = 1.0
+    losses[1, 2:] = 1.0
+    np.testing.assert_allclose(affinity.ordinal_ahp(losses), [0.8, 0.2], atol=1e-12)
+    # Against the eigenvector by power iteration.
+    losses = rng.normal(size=(5, 400)) + np.arange(5)[:, None] / 3
+    rates = np.clip(affinity.win_rates(losses), 0.001, 0.999)
+    vector = np.ones(5)
+    for _ in range(500):
+        vector = rates / rates.T @ vector
+        vector /= vector.sum()
+    np.testing.assert_allclose(affinity.ordinal_ahp(losses), vector, atol=1e-9)
+    assert list(np.argsort(-vector)) == [0, 1, 2, 3, 4]
+
+
+def test_the_rule_needs_reproducible_targets_that_beat_random_encoders():
+    names = ("a", "b", "c")
+    given = (np.array([0.9, 0.5, 0.9]), np.array([0.2, 0.2, 0.6]), np.array([0.5, 0.5, 0.5]))
+    assert affinity.admitted(names, *given, least=0.6) == ("a",)
+    assert affinity.admitted(names, *given, least=None) == names
+
+
+# Readouts.
+
+
+def test_dense_targets_are_coded_place_by_place(rng):
+    values = rng.normal(size=(2, 32, 32, 3)).astype(np.float32)
+    weight = np.ones((2, 32, 32, 1), np.float32)
+    batch = Example(jnp.zeros((2, 32, 32, 3)), jnp.asarray(values), jnp.asarray(weight), None)
+    mean, scale = jnp.array([0.1, 0.2, 0.3]), jnp.array(2.0)
+    got = readouts.coded(TASKS["denoising"], batch, Statistics(mean, scale), 8)
+    assert got.values.shape == (2, 64, 48)
+    expected = (values[1, 4 * 2 + 1, 4 * 5 + 3] - np.array([0.1, 0.2, 0.3])) / 2
+    place = np.asarray(got.values)[1, 2 * 8 + 5].reshape(4, 4, 3)
+    np.testing.assert_allclose(place[1, 3], expected, atol=1e-6)  # float32
+    features = jnp.asarray(rng.normal(size=(2, 8, 8, 4)), jnp.float32)
+    rows = readouts.design(TASKS["denoising"], features).reshape(2, 8, 8, 9, 4)
+    np.testing.assert_array_equal(rows[0, 2, 5, 4], features[0, 2, 5])  # the centre of 3 x 3
+    np.testing.assert_array_equal(rows[0, 2, 5, 0], features[0, 1, 4])
+    assert not np.asarray(rows[0, 0, 0, 0]).any()  # nothing beyond the border
+
+
+def test_a_readout_is_the_ridge_regression_of_scikit_learn(rng):
+    from sklearn.linear_model import Ridge
+
+    rows = rng.normal(size=(60, 1, 12)) * rng.uniform(0.5, 2.0, size=12)
+    truth_map = rng.normal(size=(12, 3))
+    values = rows @ truth_map + 0.5 * rng.normal(size=(60, 1, 3))
+    flat, weights = rows[:48, 0], np.ones((48, 1, 3), np.float32)
+    trained = readouts.Coded(jnp.asarray(values[:48], jnp.float32), jnp.asarray(weights))
+    test = readouts.Coded(jnp.asarray(values[48:], jnp.float32), jnp.ones((12, 1, 3), jnp.float32))
+    losses, guesses = readouts._errors_by_ridge(
+        jnp.asarray(rows[:48], jnp.float32), trained, jnp.asarray(rows[48:], jnp.float32), test
+    )
+    for i, ridge in enumerate(readouts.RIDGES):
+        model = Ridge(alpha=48 * ridge).fit((flat - flat.mean(0)) / flat.std(0), values[:48, 0])
+        expected = model.predict((rows[48:, 0] - flat.mean(0)) / flat.std(0))
+        # float32 normal equations against a float64 solver.
+        np.testing.assert_allclose(guesses[i][:, 0], expected, atol=2e-4)
+        squared = ((expected - values[48:, 0]) ** 2).mean(axis=1)
+        np.testing.assert_allclose(losses[i], squared, atol=1e-3)
+
+
+def test_a_readout_finds_what_is_there_and_nothing_where_there_is_nothing(rng):
+    rows = rng.normal(size=(200, 1, 6)).astype(np.float32)
+    signal, noise = rows[:, :, :2], rng.normal(size=(200, 1, 2)).astype(np.float32)
+    for values, low, high in ((signal, 0.0, 1e-3), (noise, 0.8, 1.3)):
+        coded = readouts.Coded(jnp.asarray(values), jnp.ones_like(values))
+        train, test = (readouts.Coded(*(x[part] for x in coded)) for part in (
+            slice(0, 120), slice(120, 200),
+        ))  # fmt: skip
+        errors, _ = readouts.readout_errors(
+            jnp.asarray(rows[:120]), train, jnp.asarray(rows[120:]), test
+        )
+        assert low <= float(errors.mean()) <= high
+
+
+def test_knn_errors_are_those_of_a_loop(rng):
+    points = rng.normal(size=(30, 4)).astype(np.float32)
+    values = rng.normal(size=(30, 1, 2)).astype(np.float32)
+    expected = []
+    for i in range(30):
+        distance = np.linalg.norm(points - points[i], axis=1)
+        distance[i] = np.inf
+        near = np.argsort(distance)[:5]
+        expected.append(((values[near].mean(0) - values[i]) ** 2).mean())
+    coded = readouts.Coded(jnp.asarray(values), jnp.ones_like(values))
+    got = readouts.knn_errors(jnp.asarray(points), coded)
+    np.testing.assert_allclose(float(got), np.mean(expected), rtol=1e-5)
+
+
+# Kernels.
+
+
+@pytest.mark.parametrize("name", [*kernels.PAIRWISE, "svcca"])
+def test_all_pairs_equal_the_estimator_pair_by_pair(name, rng):
+    shared = rng.normal(size=(40, 6))
+    features = [
+        np.maximum(shared @ rng.normal(size=(6, 30)) + rng.normal(size=(40, 30)), 0).astype("f4")
+        for _ in range(3)
+    ]
+    vector = kernels.PAIRWISE.get(name)
+    matrix = kernels.vector_matrix(features, vector) if vector else kernels.svcca_matrix(features)
+    for i, j in ((0, 1), (1, 2)):
+        expected = float(ESTIMATORS[name].function(features[i], features[j]))
+        # Two float32 routes to the same number.
+        np.testing.assert_allclose(matrix[i, j], expected, atol=2e-5)
+
+
+def test_modelgif_of_all_pairs_equals_the_estimator(rng):
+    shape = EncoderConfig(block="plain", widths=(3,), strides=(2,), features=2)
+    models = [
+        build_encoder(init_variables(shape, jax.random.key(i)), shape, name=str(i))
+        for i in range(2)
+    ]
+    images = rng.uniform(-1, 1, size=(4, 32, 32, 3)).astype(np.float32)
+    matrix = kernels.modelgif_matrix(models, images, steps=3, chunk=3)
+    functions = [lambda x, m=m: m.forward(m.variables, x)["encoder"] for m in models]
+    expected = ESTIMATORS["modelgif"].function(*functions, images, steps=3)
+    np.testing.assert_allclose(matrix[0, 1], float(expected), atol=1e-5)  # float32
+    np.testing.assert_allclose(np.diag(matrix), 1.0, atol=1e-5)
+
+
+# Results and alignment.
+
+
+def made_results(seed: int = 0, seeds: int = 3) -> results.Results:
+    """Results in which a code of both names is each matrix's entry, and truth follows the code."""
+    rng = np.random.default_rng(seed)
+    encoders = [
+        Encoder(task, architecture, s)
+        for architecture in ARCHITECTURES
+        for task in (*TASK_NAMES, RANDOM)
+        for s in range(seeds)
+    ]
+    trained = [e for e in encoders if e.task != RANDOM]
+    like = rng.normal(size=(len(TASK_NAMES), len(TASK_NAMES)))
+    like = (like + like.T) / 8
+    place = {task: i for i, task in enumerate(TASK_NAMES)}
+    tasks = [place[e.task] for e in trained]
+    matrix = like[np.ix_(tasks, tasks)]
+    losses = np.full((len(encoders), len(TASK_NAMES), 2), 0.9)
+    for i, e in enumerate(encoders):
+        for t, target in enumerate(TASK_NAMES):
+            if e.task == target:
+                losses[i, t] = 0.1
+            elif e.task != RANDOM:
+                losses[i, t] = 0.5 - like[t, place[e.task]] * 0.2
+    shape = (len(encoders), len(TASK_NAMES))
+    methods = {key for method in METHODS for key, _ in method.parts}
+    meta = {"config": {"least_agreement": 0.6}, "parameters": {"residual": 9, "plain": 5}}
+    return results.Results(
+        meta=meta,
+        names=tuple(e.name for e in encoders),
+        targets=TASK_NAMES,
+        losses=losses,
+        spread=np.full(shape, 0.01),
+        accuracy=np.full(losses.shape, np.nan),
+        ahp=1 - losses.mean(axis=2),
+        wins=1 - losses.mean(axis=2),
+        knn=losses.mean(axis=2),
+        probe=losses.mean(axis=2),
+        quality=rng.uniform(size=len(encoders)),
+        matrices=dict.fromkeys(sorted(methods), matrix),
+        seconds=dict.fromkeys(methods, 0.1),
+        sweep={"10/0": np.zeros((3, len(TASK_NAMES)))},
+        fine_tuned=np.array([[0, 1, 0.5], [3, 1, 0.25]]),
+    )
+
+
+def test_results_survive_the_file_to_16_bits(tmp_path):
+    made = made_results()
+    path = tmp_path / "results.npz"
+    results.save_results(path, made, across=("node/gxi-l2sq",))
+    read = results.load_results(path)
+    assert read.names == made.names
+    assert read.targets == made.targets
+    np.testing.assert_allclose(read.losses, made.losses, atol=1e-6)  # float32
+    size = len(made.trained)
+    off = ~np.eye(size, dtype=bool)
+    got, expected = read.matrices["node/gxi-l2sq"], made.matrices["node/gxi-l2sq"]
+    np.testing.assert_allclose(got[off], expected[off], atol=np.abs(expected).max() / 32767)
+    within = np.array([name.split("/")[1] for name in made.trained])
+    same = within[:, None] == within
+    got = read.matrices["edge/raw"]
+    np.testing.assert_allclose(got[same & off], expected[same & off], atol=2e-5)
+    assert np.isnan(got[~same]).all()  # between architectures nothing was kept
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(DeparaError, match="no results of this study"):
+        results.load_results(tmp_path / "other.npz")
+    made = made_results()
+    skewed = dataclasses.replace(
+        made, matrices={"edge/raw": np.triu(made.matrices["edge/raw"], k=1)}
+    )
+    with pytest.raises(DeparaError, match="not finite and symmetric"):
+        results.save_results(tmp_path / "r.npz", skewed)
+
+
+def test_blocks_are_cut_by_name():
+    made = made_results()
+    size = len(made.trained)
+    code = np.arange(size, dtype=float)
+    unique = code[:, None] * 1000 + code
+    one = study.Study(dataclasses.replace(made, matrices={"pair/x": unique}))
+    method = Method("x", (("pair/x", 1.0),))
+    for pool in (*one.pools(), *one.pools(sources="other"), *one.pools(sources="all")):
+        block = one.similarity(method, pool)
+        names = one.candidates(pool)
+        for i, row in enumerate(names):
+            target = Encoder(row.split("/")[0], pool.architecture, pool.target_seed).name
+            for j, column in enumerate(names):
+                expected = one.place[target] * 1000 + one.place[column]
+                assert block[i, j] == expected
+
+
+def test_the_truth_leaves_out_the_targets_own_networks():
+    one = study.Study(made_results())
+    assert one.targets == TASK_NAMES
+    for sources in ("same", "all"):
+        pool = one.pools(sources=sources)[1]
+        truth_of = one.truth(pool, one.targets)
+        names = one.candidates(pool)
+        for i, target in enumerate(one.targets):
+            left_out = {n for n, known in zip(names, truth_of.pairs[i], strict=True) if not known}
+            assert left_out == {n for n in names if n.split("/")[0] == target}
+
+
+def test_judging_the_truth_by_itself_is_perfect_and_its_opposite_the_reverse():
+    one = study.Study(made_results())
+    right = judge.judge(one, judge.by_method(one, METHODS[8]))
+    np.testing.assert_allclose(right["spearman"], 1.0)
+    np.testing.assert_allclose(right["kendall"], 1.0)
+    np.testing.assert_allclose(right["P@1"], 1.0)
+    np.testing.assert_allclose(right["regret@1"], 0.0)
+    wrong = judge.judge(one, lambda pool: -one.similarity(METHODS[8], pool))
+    np.testing.assert_allclose(wrong["spearman"], -1.0)
+    assert (wrong["regret@1"] > 0).all()
+
+
+def test_the_league_has_every_row_and_knows_the_ceiling(monkeypatch):
+    monkeypatch.setattr(priors, "DRAWS", 4)
+    one = study.Study(made_results(seeds=2))
+    titles = {entry.title: entry for entry in tables.league(one)}
+    assert {method.title for method in METHODS} <= set(titles)
+    for title in (*tables.LABELLED, *tables.REFERENCES, "random", "prior: same family of tasks"):
+        assert title in titles
+    assert "prior: parameter count" not in titles  # all of one size within an architecture
+    ceiling = titles[tables.REFERENCES[1]]
+    np.testing.assert_allclose(ceiling.scores["spearman"].mean, 1.0)
+    # 4 draws, 6 targets, 8 pools of 5 sources: a standard error of about 0.04.
+    assert abs(titles["random"].scores["spearman"].mean) < 0.2
+    both = {entry.title for entry in tables.league(one, sources="all")}
+    assert "prior: parameter count" in both
+
+
+def test_choosing_does_not_peek_at_the_other_half():
+    one = study.Study(made_results())
+    (first, early), (second, late) = choice.halves(one)
+    assert not set(first) & set(second)
+    assert not set(early) & set(late)
+    assert set(first) | set(second) == set(one.targets)
+
+    def deceptive(pool):
+        """Right about the first half's pools, wrong about the second's."""
+        matrix = one.similarity(METHODS[8], pool)
+        return matrix if pool.source_seed in early else -matrix
+
+    def honest(pool):
+        return one.similarity(METHODS[8], pool) * np.where(pool.source_seed in early, 0.5, 1.0)
+
+    got = choice.choose(one, {"deceptive": deceptive, "flat": lambda p: 0 * honest(p)})
+    assert got.chosen == ("deceptive", "flat")
+    # Half B judged by what half A chose comes first, then half A by what half B chose.
+    assert list(got.followed) == [-1.0] * len(second) + [0.0] * len(first)
+    assert len(got.held_out["flat"]) == len(one.targets)
+
+
+def test_rank_fusion_ignores_scale(rng):
+    one = study.Study(made_results())
+    pool = one.pools()[0]
+    members = [METHODS[8], Method("scaled", (("edge/zscore", 100.0),))]
+    fused = choice.fused(one, members, by="rank")(pool)
+    alone = choice.fused(one, members[:1], by="rank")(pool)
+    np.testing.assert_allclose(fused, 2 * alone)
+
+
+# Study configuration, data and command.
+
+
+def test_encoders_start_from_weights_of_their_own():
+    keys = [
+        encoders.key_of(Encoder(task, architecture, seed))
+        for task in ("edges", "corners")
+        for architecture in ARCHITECTURES
+        for seed in (0, 1)
+    ]
+    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 8
+
+
+def test_the_full_study_is_as_large_as_it_says():
+    tasks = [TASKS[name] for name in config.FULL.tasks]
+    assert len(tasks) >= 14
+    assert len({task.family for task in tasks}) >= 4
+    assert len(config.FULL.architectures) >= 2
+    assert config.FULL.seeds >= 3
+    with pytest.raises(DeparaError, match="at least 4 tasks"):
+        StudyConfig(architectures=config.FULL.architectures, tasks=("edges",))
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Twelve pictures of blocks, each of one colour that tells where a patch is from."""
+    for i in range(12):
+        pixels = np.zeros((100, 120, 3), np.uint8)
+        pixels[..., 0] = 20 * i
+        pixels[..., 1] = np.kron(rng.integers(0, 255, size=(10, 12)), np.ones((10, 10)))
+        Image.fromarray(pixels).save(tmp_path / f"{i:02d}.png")
+    return tmp_path
+
+
+def test_a_folder_is_split_image_by_image(folder):
+    images = data.load_images(str(folder), probe_images=8)
+    parts = [
+        {int(v) for v in np.asarray(part)[..., 0].reshape(-1)}
+        for part in (images.train.images, images.validation.images)
+    ]
+    probe = {int(images.probe.thumbnail(i)[..., 0].max()) for i in range(len(images.probe))}
+    assert not parts[0] & parts[1]
+    assert not probe & (parts[0] | parts[1])
+    assert images.train.images.shape[1:] == (48, 48, 3)
+    with pytest.raises(DeparaError, match="give more or larger images"):
+        data.load_images(str(folder), probe_images=1000)
+
+
+def test_probe_domains_differ_and_repeat():
+    for domain in probes.DOMAINS:
+        first, again = (probes.domain_probe(domain, 20) for _ in range(2))
+        assert len(first) == 20
+        assert first.fingerprint == again.fingerprint
+    prints = {probes.domain_probe(domain, 20).fingerprint for domain in probes.DOMAINS}
+    assert len(prints) == len(probes.DOMAINS)
+    with pytest.raises(DeparaError, match="expected one of"):
+        probes.domain_probe("paintings", 3)
+
+
+def test_tasks_of_the_plain_crop_share_their_images():
+    train, validation = (
+        data.Data(jnp.asarray(x), jnp.zeros(len(x), jnp.int32))
+        for x in np.random.default_rng(0).integers(0, 255, (2, 9, 48, 48, 3), np.uint8)
+    )
+    small = dataclasses.replace(config.QUICK, readout_images=8, readout_draws=1, test_images=4)
+    pictures = [
+        targets.target_examples(TASKS[name], small, train, validation)[1].image
+        for name in ("photograph", "saturation", "noise_level")
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert np.abs(pictures[0] - pictures[2]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--until", "later"], "stage"),
+        (["--tasks", "edges,corners,nothing,saturation"], "nothing"),
+        (["--tasks", "edges,corners"], "at least 4 tasks"),
+        (["--from-results", "/nowhere.npz"], "nowhere"),
+        (["--data", "/nowhere"], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
+    assert main.main(["--output", str(tmp_path / "out"), "--quick", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_rows_of_another_stage_are_refused():
+    made = made_results()
+    with pytest.raises(AssertionError, match="other networks"):
+        collect.collect(config.QUICK, {}, {}, ((), {}), {}, {}, made.meta)
+
+
+def test_the_host_readouts_are_those_of_the_mapped_program(rng):
+    rows = rng.normal(size=(52, 4, 6)).astype(np.float32)
+    values = (rows[..., :2] + rng.normal(size=(52, 4, 2))).astype(np.float32)
+    weights = rng.uniform(0.5, 1.5, size=values.shape).astype(np.float32)
+    train, test = (readouts.Coded(values[part], weights[part]) for part in (
+        slice(0, 40), slice(40, 52),
+    ))  # fmt: skip
+    mapped = [readouts.Coded(*map(jnp.asarray, one)) for one in (train, test)]
+    ours = host_readouts.readout_errors(rows[:40], train, rows[40:], test)
+    theirs = readouts.readout_errors(
+        jnp.asarray(rows[:40]), mapped[0], jnp.asarray(rows[40:]), mapped[1]
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4)  # float64 against float32 solves
+    ours = host_readouts.probe_error(rows[:40], train)
+    np.testing.assert_allclose(ours, readouts.probe_error(rows[:40], mapped[0]), rtol=1e-4)
+    ours = host_readouts.knn_errors(rows[:40, 0], train)
+    theirs = readouts.knn_errors(jnp.asarray(rows[:40, 0]), mapped[0])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_readouts_mapped_over_encoders_are_those_of_each(rng):
+    task = TASKS["noise_level"]
+    sizes = {"draws": 2, "train": 8, "tests": 5}
+    count = sizes["draws"] * sizes["train"] + targets.LABELLED_IMAGES + sizes["tests"]
+    features = jnp.asarray(rng.normal(size=(2, count, 8, 8, 3)), jnp.float32)
+    values = [
+        rng.normal(size=(*shape, 1, 1)).astype(np.float32)
+        for shape in ((2, 8), (targets.LABELLED_IMAGES,), (5,))
+    ]
+    answers = tuple(readouts.Coded(jnp.asarray(v), jnp.ones_like(v)) for v in values)
+    run = truth._run_readouts(task, sizes["draws"])
+    both = run(features, answers)
+    for i in range(2):
+        for together, alone in zip(both, run(features[i : i + 1], answers), strict=True):
+            # Batched and single float32 solvers of the same systems.
+            np.testing.assert_allclose(together[i], alone[0], rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_seeds_trained_together_are_those_trained_alone(tmp_path, folder):
+    images = data.load_images(str(folder), probe_images=8)
+    shape = EncoderConfig(block="plain", widths=(2,), strides=(2,), features=2)
+    small = dataclasses.replace(
+        config.QUICK, architectures=(("plain", shape),), steps=2, batch_size=4
+    )
+    group = [Encoder("noise_level", "plain", seed) for seed in (0, 1)]
+    weights = []
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        for kind, parts in (("together", [group]), ("alone", [[one] for one in group])):
+            output = tmp_path / kind
+            for some in parts:
+                encoders._train(
+                    TASKS["noise_level"], some, small.training("plain"),
+                    (images.train, images.validation), output, dict.fromkeys(group, "digest"),
+                )  # fmt: skip
+            weights.append([encoders.load_encoder(small, output, one).variables for one in group])
+    for one, other in zip(jax.tree.leaves(weights[0]), jax.tree.leaves(weights[1]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)  # grouped against single convolutions
+
+
+@pytest.mark.slow
+def test_a_folder_goes_through_every_stage_and_its_tables_come_again(folder, tmp_path, monkeypatch):
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        arguments = ["--output", str(tmp_path / "run"), "--quick", "--data", str(folder)]
+        monkeypatch.setattr(main, "QUICK", dataclasses.replace(config.QUICK, most_probe_images=24))
+        assert main.main(arguments) == 0
+        first = (tmp_path / "run" / "tables.md").read_text()
+        stored = str(tmp_path / "run" / "results.npz")
+        assert main.main(["--output", str(tmp_path / "again"), "--from-results", stored]) == 0
+    assert (tmp_path / "again" / "tables.md").read_text() == first
+    assert "## League" in first
+    result = json.loads((tmp_path / "run/encoders/plain/edges/seed1/result.json").read_text())
+    assert np.isfinite(result["validation"])
