@@ -82,7 +82,7 @@ def signatures(features: np.ndarray) -> dict[str, np.ndarray]:
     """
     rows = features.reshape(len(features), -1).astype(np.float64)
     above = np.triu_indices(len(rows), 1)
-    ranks = rankdata(1 - np.corrcoef(rows)[above])
+    ranks = rankdata(1 - np.asarray(np.corrcoef(rows))[above])
     centred = rows - rows.mean(axis=0)
     scored = centred / np.where(rows.std(axis=0) > 0, rows.std(axis=0), 1)
     lengths = np.linalg.norm(scored, axis=1, keepdims=True)
