@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 Ties = Literal["average", "ordinal"]  # how equal values are ranked
-# From this many values on a CPU sorts on the host: XLA's sort is not vectorised there (at 499,500
-# values 231 ms of processor time against 34, numpy alone 31 and scipy 78; BUILD.md, Decisions).
+# From this many values on numpy sorts for a CPU: XLA's sort is not vectorised there (at 499,500
+# values 231 ms of processor time against 31, scipy's rankdata 78; BUILD.md, Decisions).
 HOST_SORT = 2**14
 
 
@@ -40,8 +40,8 @@ def average_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]
     """Ranks from 1 to e; equal values share the mean of the ranks they span.
 
     NaN compares with nothing, so a row that holds one has no ranks: it comes back all NaN. One sort
-    and two running extrema: the first and last position of a run of equal values give its rank. On
-    a CPU long rows are sorted by numpy, under `jit` too.
+    and two running extrema: the first and last position of a run of equal values give its rank.
+    Long rows in a CPU's memory are sorted by numpy, unless JAX is tracing.
 
     Args:
       values: [..., e].
@@ -68,18 +68,10 @@ def sorts_on_host(values: Array) -> bool:
 def _by_backend(
     values: jax.Array, host: Callable[[np.ndarray], np.ndarray], device: Callable
 ) -> jax.Array:
-    """`host` on rows long enough to be worth the way, where that is a CPU; `device` otherwise."""
+    """`host` on long rows in a CPU's memory, `device` on others and while JAX traces."""
     if sorts_on_host(values):
         return jnp.asarray(host(np.asarray(values)))
-    if values.shape[-1] < HOST_SORT:
-        return device(values)
-    like = jax.ShapeDtypeStruct(values.shape, values.dtype)
-
-    def on_host(rows: jax.Array) -> jax.Array:
-        called = lambda array: host(np.asarray(array))  # noqa: E731 - a callback gets JAX arrays
-        return jax.pure_callback(called, like, rows, vmap_method="expand_dims")
-
-    return jax.lax.platform_dependent(values, cpu=on_host, default=device)
+    return device(values)
 
 
 def _host_average_ranks(values: np.ndarray) -> np.ndarray:
