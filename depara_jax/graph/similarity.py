@@ -61,7 +61,7 @@ def edge_similarity(
 
 def edge_vectors(edges: Float[Array, "m e"], *, ties: str = "average") -> Float[Array, "m e"]:
     """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation."""
-    if sorts_on_host(edges):  # outside a compiled program, which would have to call back
+    if sorts_on_host(edges):  # not in a compiled program, where XLA would have to sort
         return _standardized(jnp.stack([ranks(row, ties=ties) for row in edges]))
     return _edge_vectors(edges, ties)
 
