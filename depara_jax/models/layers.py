@@ -20,6 +20,7 @@ __all__ = [
     "adaptive_avg_pool",
     "check_images",
     "depthwise_conv",
+    "window_padding",
 ]
 
 Padding = Literal["torch", "same"]
@@ -125,7 +126,10 @@ def depthwise_conv(
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     taps = kernel.shape[:2]
-    pads = [_pads(n, k, stride, dilation, padding) for n, k in zip(x.shape[1:3], taps, strict=True)]
+    pads = [
+        window_padding(n, k, stride, dilation, padding)
+        for n, k in zip(x.shape[1:3], taps, strict=True)
+    ]
     if shifted is None:
         shifted = jax.default_backend() == "cpu"
     if not shifted:
@@ -146,8 +150,10 @@ def depthwise_conv(
     return functools.reduce(jnp.add, parts)
 
 
-def _pads(n: int, taps: int, stride: int, dilation: int, padding: Padding) -> tuple[int, int]:
-    """Zeros before and after an axis of n pixels."""
+def window_padding(
+    n: int, taps: int, stride: int, dilation: int, padding: Padding
+) -> tuple[int, int]:
+    """Pixels to add before and after an axis of n pixels; see `ConvNorm`."""
     reach = dilation * (taps - 1)
     if padding == "torch":
         return reach // 2, reach // 2

@@ -13,6 +13,7 @@ from depara_jax.models import resnet as resnets
 from depara_jax.models import vgg as vggs
 from depara_jax.models.encoder.modeling import Encoder
 from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.pooling import max_pool
 from depara_jax.models.port import port_model, port_spec, random_variables
 from depara_jax.models.spec import Model
 from depara_jax.models.vgg.modeling import VGG
@@ -167,7 +168,7 @@ def _resnet_stage(
     if stage == "stem":
         return jax.nn.relu(mode.call(module.stem, x)[1])
     if stage == "layer1.0" and config.family == "imagenet":
-        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore
+        x = max_pool(x, 3, stride=2, padding="torch")
     _, block, unit = _resnet_part(stage).split(".")
     return mode.call(module.stages[int(block)][int(unit)], x)[2]
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from depara_jax.models.layers import ConvNorm, check_images
+from depara_jax.models.pooling import max_pool
 from depara_jax.models.resnet.config import EXPANSION, ResNetConfig
 
 __all__ = ["ResNet"]
@@ -88,9 +89,7 @@ class ResNet(nnx.Module):
         if self.config.tensorflow:
             del out["stem.norm"]
         if self.config.family == "imagenet":
-            # PyTorch's padding by one on every side; "SAME" would pad even sizes on one alone.
-            x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-            x = out["maxpool"] = nnx.max_pool(x, (3, 3), strides=(2, 2))
+            x = out["maxpool"] = max_pool(x, 3, stride=2, padding="torch")
         for b, units in enumerate(self.stages, start=1):
             for u, unit in enumerate(units):
                 name = f"layer{b}.{u}"

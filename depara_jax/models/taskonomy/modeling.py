@@ -15,6 +15,7 @@ import jax
 from flax import nnx
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.pooling import max_pool
 
 __all__ = ["EXPANSION", "TaskonomyConfig", "TaskonomyEncoder", "forward"]
 
@@ -168,7 +169,7 @@ class TaskonomyEncoder(nnx.Module):
         conv, norm = self.stem(images)
         x = jax.nn.relu(norm)
         out = {"stem.conv": conv, "stem.norm": norm, "stem": x}
-        x = out["pool"] = nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+        x = out["pool"] = max_pool(x, 3, stride=2, padding="same")
         for b, block in enumerate(self.blocks, start=1):
             for u, unit in enumerate(block, start=1):
                 name = f"block{b}.unit{u}"

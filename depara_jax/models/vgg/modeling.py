@@ -15,6 +15,7 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.pooling import max_pool
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
 from depara_jax.models.vgg.config import Kind, VGGConfig
 
@@ -25,7 +26,7 @@ _BINS = 7  # per side, between features and classifier
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-    return nnx.max_pool(x, (2, 2), strides=(2, 2))
+    return max_pool(x, 2, stride=2)
 
 
 def _feature_module(kind: Kind, n_in: int, n_out: int, rngs: nnx.Rngs) -> Any:
