@@ -12,13 +12,14 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from depara_jax.errors import DeparaError
 
-__all__ = ["check_writable", "load_arrays", "write_atomically"]
+__all__ = ["cache_root", "check_writable", "load_arrays", "write_atomically"]
 
 # What numpy, zipfile and zlib raise for files that are damaged in their many ways, MemoryError for
 # a header that promises more than there is; encryption is a RuntimeError.
@@ -28,6 +29,11 @@ DAMAGE = (
 )  # fmt: skip
 # Open files of this process: replacing one would leave its other users with the old file.
 OPEN_FILES = ("/dev/fd/", "/dev/std", "/proc/")
+
+
+def cache_root() -> Path:
+    """What can be made again is kept here: `$DEPARA_CACHE`, or `~/.cache/depara_jax`."""
+    return Path(os.environ.get("DEPARA_CACHE") or "~/.cache/depara_jax").expanduser()
 
 
 def check_writable(path: str | os.PathLike[str], option: str, suffixes: Sequence[str] = ()) -> None:

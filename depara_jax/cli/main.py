@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from depara_jax import __version__
+from depara_jax.compilation import keep_compiled_programs
 from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable, write_atomically
 
@@ -43,9 +44,16 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns the exit code (0, 2 for bad input, what the verb says)."""
+def main(argv: Sequence[str] | None = None, *, keep_programs: bool = False) -> int:
+    """Runs one verb; returns the exit code (0, 2 for bad input, what the verb says).
+
+    Args:
+      argv: arguments without the program's name; by default the command line's.
+      keep_programs: keep compiled programs between runs, see `keep_compiled_programs`.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if keep_programs:
+        keep_compiled_programs()
     parser = _parser(argv)
     args = parser.parse_args(argv)
     if args.verb is None:
@@ -75,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry_point() -> None:
     """The console script."""
-    sys.exit(main())
+    # Only here: who calls `main` in a process of their own has their own settings of JAX.
+    sys.exit(main(keep_programs=True))
 
 
 class _Parser(argparse.ArgumentParser):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from depara_jax.data import photographs
 from depara_jax.errors import DeparaError
+from depara_jax.files import cache_root
 
 __all__ = ["DeparaPhotographs", "cache_dir", "prepared_photographs"]
 
@@ -72,8 +73,7 @@ class DeparaPhotographs(tfds.core.GeneratorBasedBuilder):
 
 def cache_dir() -> Path:
     """Where prepared datasets are kept: `$DEPARA_CACHE`, or `~/.cache/depara_jax`, then `tfds`."""
-    root = os.environ.get("DEPARA_CACHE") or Path.home() / ".cache" / "depara_jax"
-    return Path(root).expanduser() / "tfds"
+    return cache_root() / "tfds"
 
 
 def prepared_photographs(folder: str | os.PathLike | None = None) -> DeparaPhotographs:

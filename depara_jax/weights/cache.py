@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from depara_jax.errors import DeparaError
+from depara_jax.files import cache_root
 from depara_jax.weights.readers import read_metadata, read_tensors, write_safetensors
 
 __all__ = ["cache_folder", "read_converted", "remember", "remembered"]
@@ -24,8 +25,7 @@ FORMAT = "1"
 
 def cache_folder() -> Path:
     """Where converted weights are kept: `$DEPARA_CACHE`, or `~/.cache/depara_jax`, in `weights`."""
-    root = os.environ.get("DEPARA_CACHE") or Path.home() / ".cache" / "depara_jax"
-    return Path(root) / "weights"
+    return cache_root() / "weights"
 
 
 def remember(

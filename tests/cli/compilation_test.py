@@ -1,0 +1,70 @@
+"""Compiled programs are kept between runs of the console script, and only of that."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from depara_jax.cli.main import main
+from depara_jax.compilation import keep_compiled_programs
+
+
+def run(folder, **environment):
+    """`depara graph` in a process of its own; (its result, the programs that are kept)."""
+    script = "from depara_jax.cli.main import entry_point; entry_point()"
+    graph, result = folder / "graph.npz", folder / "result.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-c", script, "graph", "edges", "--images", "4",
+            "--output", str(graph), "--json", str(result),
+        ],
+        env={**os.environ, "DEPARA_CACHE": str(folder / "cache"), **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    programs = {p.name: p.stat().st_mtime_ns for p in folder.glob("cache/compiled/*/*-cache")}
+    return json.loads(result.read_text()), graph.read_bytes(), programs
+
+
+def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
+    _, first, programs = run(tmp_path)
+    assert programs
+    _, second, again = run(tmp_path)
+    assert set(again) == set(programs)  # nothing was compiled that was not there
+    assert second == first
+
+
+def test_your_own_setting_is_left_alone(tmp_path):
+    yours = tmp_path / "yours"
+    _, _, programs = run(
+        tmp_path,
+        JAX_COMPILATION_CACHE_DIR=str(yours),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+    )
+    assert not programs
+    assert list(yours.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    file = tmp_path / "file"
+    file.write_text("")
+    assert keep_compiled_programs(file / "folder") is None
+
+
+def test_calling_main_changes_no_setting(capsys, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    before = jax.config.jax_compilation_cache_dir
+    assert main(["models"]) == 0
+    assert jax.config.jax_compilation_cache_dir == before
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    assert "edges" in capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _no_setting_leaks():
+    yield
+    assert jax.config.jax_compilation_cache_dir is None
