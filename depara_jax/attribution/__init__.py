@@ -12,7 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Shaped
 
-from depara_jax.attribution.gradients import TARGETS, integrated_gradients, layer_gradients
+from depara_jax.attribution.gradients import (
+    TARGETS,
+    integrated_gradients,
+    layer_gradients,
+    steps_at_once,
+)
 from depara_jax.attribution.relevance import with_epsilon_rule
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.recipe import Recipe
@@ -120,8 +125,9 @@ def _attribute(
         if method.path:
             assert steps is not None
             features, gradients = integrated_gradients(
-                features_of, image, layers, target=target, steps=steps
-            )
+                features_of, image, layers, target=target, steps=steps,
+                at_once=steps_at_once(steps, images.shape),
+            )  # fmt: skip
         else:
             features, gradients = layer_gradients(features_of, image, layers, target=target)
         return features, {k: method.combine(image, g) for k, g in gradients.items()}

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,11 @@ __all__ = [
     "progress_bar",
     "read_probe",
     "read_recipe",
+    "read_size",
     "show_notes",
     "show_ranking",
     "split",
+    "walk_options",
 ]
 
 
@@ -55,12 +58,43 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
         "--grid", type=int, default=None, help="resize attribution maps to GRID x GRID pixels"
     )
     parser.add_argument("--batch-size", type=int, default=None, help="images a step")
+    parser.add_argument(
+        "--memory-limit", default=None, metavar="SIZE",
+        help="what the work may take beside weights and results, such as 800MB or 2GB: fewer "
+        "images a step, features in several passes",
+    )  # fmt: skip
 
 
 def read_recipe(args: argparse.Namespace) -> Recipe:
     """The recipe that the options name."""
     recipe = recipe_named(args.recipe, lam=args.lam)
     return recipe if args.grid is None else recipe.replace(grid=args.grid)
+
+
+def walk_options(args: argparse.Namespace) -> dict[str, int | None]:
+    """What `depara_jax.selection.extract` takes of the options.
+
+    Raises:
+      DeparaError: a size that cannot be read.
+    """
+    options = {"batch_size": args.batch_size, "memory_limit": None}
+    if args.memory_limit is not None:
+        options["memory_limit"] = read_size("--memory-limit", args.memory_limit)
+    return options
+
+
+def read_size(option: str, text: str) -> int:
+    """Bytes of "800MB", "1.5 GB" or a plain number.
+
+    Raises:
+      DeparaError: anything else, or nothing above 0.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kMGT]?)B?\s*", text, re.IGNORECASE)
+    power = "kmgt".find(match.group(2).lower()) + 1 if match and match.group(2) else 0
+    size = round(float(match.group(1)) * 1000**power) if match else 0
+    if size < 1:
+        raise DeparaError(f"{option} {text!r}: expected a size above 0 such as 800MB or 2GB")
+    return size
 
 
 def read_probe(args: argparse.Namespace) -> "Probe":

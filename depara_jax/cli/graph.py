@@ -13,6 +13,7 @@ from depara_jax.cli.common import (
     progress_bar,
     read_probe,
     read_recipe,
+    walk_options,
 )
 from depara_jax.files import check_writable, write_atomically
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     probe = read_probe(args)
     with progress_bar(console, f"graph of {model.name}") as progress:
         graph = attribution_graphs(
-            model, probe, recipe, layers=[layer], batch_size=args.batch_size, progress=progress
+            model, probe, recipe, layers=[layer], progress=progress, **walk_options(args)
         )[layer]
     nodes, edges = np.asarray(graph.nodes), np.asarray(graph.edges)
     result = {

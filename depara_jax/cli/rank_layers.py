@@ -15,6 +15,7 @@ from depara_jax.cli.common import (
     read_recipe,
     show_notes,
     split,
+    walk_options,
 )
 from depara_jax.errors import DegenerateError, DeparaError
 
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     with progress_bar(console, f"graphs of {source.name}") as progress:
         ranking = rank_layers(
             target, source, probe, recipe, layers=layers, target_layer=args.target_layer,
-            batch_size=args.batch_size, progress=progress,
+            progress=progress, **walk_options(args),
         )  # fmt: skip
     title = f"Layers of {source.name!r} to transfer from to {target.name!r}"
     certainty = _certainty(ranking, args.resamples, console)

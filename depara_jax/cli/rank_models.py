@@ -14,6 +14,7 @@ from depara_jax.cli.common import (
     read_recipe,
     show_ranking,
     split,
+    walk_options,
 )
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from depara_jax.models import list_models, load_model
     from depara_jax.selection import rank_models
 
+    if args.memory_limit is not None and args.estimators is not None:
+        raise DeparaError(
+            "--memory-limit serves DEPARA alone; the features that --estimators compares are held "
+            "whole. Use --batch-size for the steps"
+        )
     if args.labels is not None and args.estimators is None:
         raise DeparaError("--labels serves --estimators; DEPARA itself uses no labels")
     recipe = read_recipe(args)
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         return _league(args, console, target, sources, probe, recipe)
     with progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
         ranking = rank_models(
-            target, sources, probe, recipe, batch_size=args.batch_size, progress=progress
+            target, sources, probe, recipe, progress=progress, **walk_options(args)
         )
     show_ranking(console, ranking, probe, f"Networks to transfer from to {target.name!r}")
     return {

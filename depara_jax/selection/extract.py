@@ -13,44 +13,24 @@ from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.graph.structure import check_any_map, check_edges
 from depara_jax.recipe import Recipe
 from depara_jax.selection.features import EdgeBuilder, Slice, plan_passes
+from depara_jax.selection.memory import (
+    Need,
+    batch_within,
+    default_batch_size,
+    feature_share,
+    program_need,
+)
 from depara_jax.selection.placement import Batch, Placement, put, to_host
 from depara_jax.selection.step import run_step
 from depara_jax.selection.upstream import aliased_layers, check_aliases, check_walk
-from depara_jax.types import Array, ModelLike, ProbeLike
+from depara_jax.selection.views import View, common_grid, margins
+from depara_jax.types import Array, ProbeLike
 
-__all__ = [
-    "Extraction",
-    "Progress",
-    "View",
-    "common_grid",
-    "default_batch_size",
-    "extract",
-    "margins",
-]
+__all__ = ["Extraction", "Progress", "extract"]
 
-DEFAULT_MEMORY_LIMIT = 2 << 30
+FEATURE_LIMIT = 2 << 30
 Progress = Callable[[int, int], None]
-Margins = tuple[tuple[int, int], tuple[int, int]]
 NodeSink = Callable[[int, list[Float[Array, "k p"]]], None]
-
-
-class View(NamedTuple):
-    """A model and those of its layers that become graphs.
-
-    Attributes:
-      model: the network.
-      layers: addresses of the graphs' layers.
-      walk: with a recipe that accumulates, all layers whose maps are added up, in that order, the
-        graphs' among them; by default `layers`.
-    """
-
-    model: ModelLike
-    layers: tuple[str, ...]
-    walk: tuple[str, ...] = ()
-
-    def names(self) -> list[str]:
-        """One name a graph."""
-        return [f"{self.model.spec.name}:{layer}" for layer in self.layers]
 
 
 class Extraction(NamedTuple):
@@ -67,62 +47,6 @@ class Extraction(NamedTuple):
     recipe: Recipe
 
 
-def default_batch_size(input: Any) -> int:
-    """Images a step: 128 of 32 x 32 pixels, 10 of 224 x 224, in proportion between."""
-    height, width = input.size
-    return int(min(128, max(2, 2**19 // (height * width))))
-
-
-def common_grid(views: Sequence[View], recipe: Recipe) -> Recipe:
-    """The recipe with the grid that these models need.
-
-    Models of one input shape and crop keep it. Otherwise all maps are resized to the smallest input
-    side among them, unless the recipe names a grid; where models crop the photograph differently,
-    each map is first put back at its place (see `margins`).
-
-    Raises:
-      DeparaError: inputs of different channels, whose maps have no common vector.
-    """
-    inputs = {view.model.spec.input for view in views}
-    if not recipe.uses_nodes or len({(i.shape, _short_side(i)) for i in inputs}) == 1:
-        return recipe
-    if len({i.n_channels for i in inputs}) > 1 and recipe.channel_reduction == "none":
-        raise DeparaError(
-            "the models take images of different channels, so their attribution maps have no "
-            "common vector; use a recipe with channel_reduction='mean'"
-        )
-    if recipe.grid is None and len({(i.size, _short_side(i)) for i in inputs}) > 1:
-        return recipe.replace(grid=min(min(i.size) for i in inputs), name=recipe.name)
-    return recipe
-
-
-def margins(views: Sequence[View]) -> list[Margins | None]:
-    """For each model, the rows and columns around its crop of the photograph's central square.
-
-    This is the inverse of the models' preprocessing, T^-1 of "Deep Model Transferability from
-    Attribution Maps": an input of 224 pixels, cropped from a photograph resized to 256, lies 16
-    pixels inside the central square of 256. Maps get these margins, as zeros, before they are
-    resized to the common grid, so that a pixel of the grid is the same place of the photograph for
-    every model. `None` for all where every model sees the same part.
-    """
-    found: list[Margins | None] = []
-    for view in views:
-        input = view.model.spec.input
-        around = [_short_side(input) - side for side in input.size]
-        top, left = (a // 2 for a in around)
-        found.append(((top, around[0] - top), (left, around[1] - left)))
-    parts = {
-        tuple(side / _short_side(view.model.spec.input) for side in view.model.spec.input.size)
-        for view in views
-    }
-    return found if len(parts) > 1 else [None] * len(views)
-
-
-def _short_side(input: Any) -> int:
-    """The photograph's shorter side after resizing."""
-    return max(input.size) if input.resize is None else input.resize
-
-
 def extract(
     views: Sequence[View],
     probe: ProbeLike,
@@ -130,7 +54,8 @@ def extract(
     sink: NodeSink,
     *,
     batch_size: int | None = None,
-    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    memory_limit: int | None = None,
+    feature_limit: int = FEATURE_LIMIT,
     progress: Progress | None = None,
     placement: Placement | None = None,
 ) -> Extraction:
@@ -143,9 +68,12 @@ def extract(
       sink: called with (position of the first image, node vectors [k, p] of every graph) for every
         chunk; not called if the recipe leaves nodes out.
       batch_size: images a step; by default from the largest input size.
-      memory_limit: bytes of features to hold between chunks; beyond it features are computed again,
-        see `depara_jax.selection.features`. Turning the largest layer into edges takes up to four
-        times its share for a moment.
+      memory_limit: bytes that the walk may take beside weights and results: fewer images a step and
+        a smaller `feature_limit`, see `depara_jax.selection.memory`. Every program is compiled
+        once more for each number of images that is tried.
+      feature_limit: bytes of features to hold between chunks; beyond it features are computed
+        again, see `depara_jax.selection.features`. Turning the largest layer into edges takes up to
+        four times its share for a moment.
       progress: called with (steps done, steps in all).
       placement: devices to spread images and parameters over; by default JAX's first.
 
@@ -164,9 +92,13 @@ def extract(
         check_edges(jnp.zeros(0), names[0], len(probe))
     if len(probe) < 1:
         raise DeparaError("the probe set is empty; give at least one image")
-    batch_size = batch_size or min(default_batch_size(v.model.spec.input) for v in views)
+    batch_size = batch_size or min(default_batch_size(v.model.spec.input, recipe) for v in views)
+    if memory_limit is not None:
+        feature_limit = feature_share(memory_limit)
     progress = progress or (lambda *_: None)
-    walk = _Walk(views, probe, recipe, batch_size, memory_limit, progress, placement)
+    walk = _Walk(views, probe, recipe, batch_size, feature_limit, progress, placement)
+    if memory_limit is not None:
+        walk.shrink_to(memory_limit)
     walk.run(sink)
     return walk.result(names)
 
@@ -180,7 +112,7 @@ class _Walk:
         probe: ProbeLike,
         recipe: Recipe,
         batch_size: int,
-        memory_limit: int,
+        feature_limit: int,
         progress: Progress,
         placement: Placement | None,
     ):
@@ -201,13 +133,38 @@ class _Walk:
         self.builder = EdgeBuilder(
             sizes, len(probe), recipe.edge_normalization, placement=placement
         )
-        self.passes = plan_passes(sizes, len(probe), memory_limit) if sizes else ((),)
+        self.passes = plan_passes(sizes, len(probe), feature_limit) if sizes else ((),)
         self.zero_maps = np.zeros(self.first[-1], int)
         # With accumulate="models": the total of the chunk's maps over the networks so far.
         self.carried: Array | None = None
-        chunks = math.ceil(len(probe) / self.batch_size)
         self.progress, self.done = progress, 0
-        self.steps = len(self.passes) * chunks * len(views)
+
+    @property
+    def steps(self) -> int:
+        """Programs that will have been run in the end."""
+        return len(self.passes) * math.ceil(len(self.probe) / self.batch_size) * len(self.views)
+
+    def shrink_to(self, memory_limit: int) -> None:
+        """Lowers the number of images a step until the first pass, which makes maps too, fits."""
+        multiple = 1 if self.placement is None else self.placement.batch_size(1)
+
+        def needs(size: int) -> list[Need]:
+            known: dict[Any, Need] = {}
+            found = []
+            for index, view in enumerate(self.views):
+                static, _ = self._program(index, self.passes[0], self.recipe.uses_nodes)
+                shapes = jax.tree.map(jnp.shape, self.variables[index])
+                input = view.model.spec.input
+                key = (static, self.margins[index], input, str(shapes))
+                if key not in known:
+                    images = jax.ShapeDtypeStruct((size * multiple, *input.shape), jnp.float32)
+                    arguments = (*static, self.variables[index], images, None, self.margins[index])
+                    known[key] = program_need(run_step, arguments, view.model.spec.name)
+                found.append(known[key]._replace(name=view.model.spec.name))
+            return found
+
+        most = max(1, self.batch_size // multiple)
+        self.batch_size = multiple * batch_within(memory_limit, most, needs)
 
     def run(self, sink: NodeSink) -> None:
         for number, slices in enumerate(self.passes):
@@ -251,23 +208,17 @@ class _Walk:
         self, index: int, start: int, batch: Batch, slices: Sequence[Slice], maps: bool
     ) -> list[Array]:
         """One model on one chunk: its features go to the builder, its node vectors are returned."""
-        view, first = self.views[index], self.first[index]
+        view, first, count = self.views[index], self.first[index], batch.count
         mine = tuple(s for s in slices if first <= s.graph < self.first[index + 1])
         self.done += 1
         if not (mine or maps):
             self.progress(self.done, self.steps)
             return []
-        graphs = sorted({s.graph for s in mine})
-        # A pass without maps runs no deeper than the features that it is for.
-        layers = view.layers if maps else tuple(view.layers[g - first] for g in graphs)
-        wanted = tuple(layers.index(view.layers[g - first]) for g in graphs)
-        count = batch.count
-        recipe = self.recipe.map_part() if maps else None
-        alias = frozenset(layers.index(la) for la in self.aliased[index] if la in layers)
+        static, graphs = self._program(index, mine, maps)
+        layers = static[1]
         out = run_step(
-            view.model.forward, layers, view.walk or layers, recipe, wanted, alias,
-            self.variables[index], batch.images, self.carried, self.margins[index],
-        )  # fmt: skip
+            *static, self.variables[index], batch.images, self.carried, self.margins[index]
+        )
         if self.recipe.accumulate == "models":
             self.carried = out.total
         self._check(f"{view.model.spec.name}:", layers, start, to_host(out.finite)[:, :count])
@@ -284,6 +235,19 @@ class _Walk:
             pixels = [self._local(v)[:count].reshape(count, -1, 3) for v in out.vectors]
             return [p[:, :, ::-1].reshape(count, -1) for p in pixels]
         return [self._local(v)[:count] for v in out.vectors]
+
+    def _program(
+        self, index: int, slices: Sequence[Slice], maps: bool
+    ) -> tuple[tuple[Any, ...], list[int]]:
+        """Static arguments of `run_step` for one model, and the graphs whose features it gives."""
+        view, first = self.views[index], self.first[index]
+        graphs = sorted({s.graph for s in slices if first <= s.graph < self.first[index + 1]})
+        # A pass without maps runs no deeper than the features that it is for.
+        layers = view.layers if maps else tuple(view.layers[g - first] for g in graphs)
+        wanted = tuple(layers.index(view.layers[g - first]) for g in graphs)
+        recipe = self.recipe.map_part() if maps else None
+        alias = frozenset(layers.index(la) for la in self.aliased[index] if la in layers)
+        return (view.model.forward, layers, view.walk or layers, recipe, wanted, alias), graphs
 
     def _local(self, array: jax.Array) -> Array:
         return array if self.placement is None else self.placement.local(array)

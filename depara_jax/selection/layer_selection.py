@@ -5,10 +5,10 @@ from typing import Any
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.extract import View
 from depara_jax.selection.model_selection import rank_views
 from depara_jax.selection.ranking import Ranking
 from depara_jax.selection.upstream import walked_layers
+from depara_jax.selection.views import View
 from depara_jax.types import ModelLike, ProbeLike
 
 __all__ = ["rank_layers"]
@@ -37,7 +37,7 @@ def rank_layers(
       layers: addresses in `source`; by default all at the recipe's feature point.
       target_layer: address in `target`; by default its encoder layer, or its logits if the recipe's
         `target_side` says so.
-      **options: `batch_size`, `memory_limit`, `progress`, see `depara_jax.selection.extract`.
+      **options: `batch_size`, `memory_limit` and others, see `depara_jax.selection.extract`.
 
     Returns:
       A ranking whose names are the layers, given from shallow to deep. It keeps cosines and edges,

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.estimators import ESTIMATORS, Estimate, EstimatorInputs, estimate, estimator_rows
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.extract import default_batch_size
+from depara_jax.selection.memory import default_batch_size
 from depara_jax.selection.model_selection import rank_models
 from depara_jax.selection.placement import filled_up
 from depara_jax.types import Forward, ModelLike, ProbeLike

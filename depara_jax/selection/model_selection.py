@@ -18,9 +18,10 @@ from depara_jax.graph.similarity import (
 )
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.extract import Extraction, View, extract
+from depara_jax.selection.extract import Extraction, extract
 from depara_jax.selection.ranking import Ranking
 from depara_jax.selection.upstream import refuse_between_models
+from depara_jax.selection.views import View
 from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, ModelLike, ProbeLike
 
@@ -73,7 +74,7 @@ def rank_models(
       sources: candidates, with distinct names.
       probe: unlabelled images.
       recipe: the method; `RECIPES["default"]` if none is given.
-      **options: `batch_size`, `memory_limit`, `progress`, see `depara_jax.selection.extract`.
+      **options: `batch_size`, `memory_limit` and others, see `depara_jax.selection.extract`.
 
     Raises:
       DegenerateError: NaN, nothing but zero maps, or features that do not tell images apart.

@@ -60,7 +60,7 @@ def run_step(
       variables: the network's weights.
       images: preprocessed.
       carried: the total of the networks before, if the recipe accumulates over them.
-      margins: rows and columns of zeros around the maps, see `depara_jax.selection.extract`.
+      margins: rows and columns of zeros around the maps, see `depara_jax.selection.views`.
     """
     total = None
     if recipe is None:

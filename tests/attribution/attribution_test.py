@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from depara_jax.attribution import METHODS, TARGETS, attribute
+from depara_jax.attribution.gradients import integrated_gradients, steps_at_once
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.recipe import Recipe
 from tests import networks
@@ -89,17 +90,48 @@ def test_integrated_gradients_are_complete(case, target):
             assert abs(float(attribution.sum()) - expected) < 5e-3 * scale
 
 
-def test_memory_of_integrated_gradients_does_not_grow_with_the_steps(case):
+def test_memory_of_integrated_gradients_does_not_grow_with_the_steps_in_a_loop(case):
     variables, images = case
     sizes = []
     for steps in (4, 64):
-        recipe = Recipe(attribution="integrated_gradients", steps=steps)
         compiled = jax.jit(
-            lambda v, x, r=recipe: attribute(networks.forward, v, x, LAYERS, r)[1]
-        ).lower(variables, images)
+            lambda v, x, s=steps: jax.vmap(
+                lambda image: integrated_gradients(
+                    lambda x: {k: f[0] for k, f in networks.forward(v, x[None]).items()},
+                    image, LAYERS, target="l2", steps=s,
+                )
+            )(x)[1]
+        ).lower(variables, images)  # fmt: skip
         sizes.append(compiled.compile().memory_analysis().temp_size_in_bytes)
     # 60 more steps add their positions on the path, 4 bytes each, and not one image (768 bytes).
     assert sizes[1] - sizes[0] <= 60 * 4
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 7, 9])
+def test_steps_side_by_side_give_what_the_loop_gives(case, at_once):
+    variables, images = case
+
+    def path(at_once):
+        return integrated_gradients(
+            lambda x: {k: f[0] for k, f in networks.forward(variables, x[None]).items()},
+            images[0], LAYERS, target="l2", steps=7, at_once=at_once,
+        )  # fmt: skip
+
+    (features, looped), (same, beside) = path(1), path(at_once)
+    for layer in LAYERS:
+        np.testing.assert_array_equal(features[layer], same[layer])
+        scale = float(jnp.abs(looped[layer]).max())
+        # Sums of seven float32 gradients in another order.
+        np.testing.assert_allclose(beside[layer], looped[layer], atol=1e-6 * scale)
+
+
+def test_steps_at_once_are_bounded_in_pixels_and_parts():
+    assert steps_at_once(50, (2, 32, 32, 3), "cpu") == 50
+    assert steps_at_once(50, (128, 32, 32, 3), "cpu") == 8
+    assert steps_at_once(50, (1, 224, 224, 3), "cpu") == 20
+    assert steps_at_once(50, (10, 224, 224, 3), "cpu") == 1  # 25 parts would be compiled
+    assert steps_at_once(50, (64, 2048, 2048, 3), "cpu") == 1  # one step is too much
+    assert steps_at_once(50, (2, 32, 32, 3), "tpu") == 1
 
 
 def test_l2_and_l2sq_differ_by_a_positive_factor_per_image(case):

@@ -36,10 +36,10 @@ whole, cut = 2 << 30, 11 * 4 * 100  # a memory limit that cuts layers into slice
 for recipe, limit, shapes in (
     ("default", whole, every), ("default", cut, [(4, 2)]), ("depara-task", whole, [(8, 1)])
 ):
-    one = walk(recipe, memory_limit=limit)
+    one = walk(recipe, feature_limit=limit)
     for shape in shapes:
         place = Placement(device_mesh(images=shape[0], parameters=shape[1]))
-        many = walk(recipe, memory_limit=limit, placement=place)
+        many = walk(recipe, feature_limit=limit, placement=place)
         pairs = [p for la in one for p in zip(one[la], many[la], strict=True)]
         worst = max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs)
         out[f"{recipe} {limit} {shape[0]}x{shape[1]}"] = worst

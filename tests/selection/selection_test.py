@@ -11,8 +11,10 @@ from depara_jax.graph import edges_of
 from depara_jax.models import InputSpec, Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models, rank_layers, rank_models
-from depara_jax.selection.extract import View, default_batch_size, extract
+from depara_jax.selection.extract import extract
 from depara_jax.selection.features import EdgeBuilder, Slice
+from depara_jax.selection.memory import default_batch_size
+from depara_jax.selection.views import View
 from tests import networks
 from tests.references import depara as reference
 
@@ -91,12 +93,12 @@ def test_an_odd_last_batch_compiles_nothing_anew():
 
 
 @pytest.mark.parametrize("recipe", [RECIPES["paper"], RECIPES["default"], RECIPES["depara-task"]])
-@pytest.mark.parametrize("memory_limit", [4 * 9 * 30, 4 * 9 * 300])
-def test_a_small_memory_limit_changes_nothing(models, recipe, memory_limit):
+@pytest.mark.parametrize("feature_limit", [4 * 9 * 30, 4 * 9 * 300])
+def test_a_small_feature_limit_changes_nothing(models, recipe, feature_limit):
     probe = networks.probe(9)
     whole = rank_layers(models[0], models[1], probe, recipe, batch_size=4)
     tight = rank_layers(
-        models[0], models[1], probe, recipe, batch_size=4, memory_limit=memory_limit
+        models[0], models[1], probe, recipe, batch_size=4, feature_limit=feature_limit
     )
     np.testing.assert_allclose(tight.score, whole.score, atol=1e-5)  # Gram matrices in slices
 

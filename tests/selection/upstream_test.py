@@ -13,7 +13,8 @@ from depara_jax.graph import edges_of
 from depara_jax.models import InputSpec, Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models, rank_layers, rank_models
-from depara_jax.selection.extract import View, extract
+from depara_jax.selection.extract import extract
+from depara_jax.selection.views import View
 from tests import networks
 from tests.references import upstream as authors
 
@@ -214,7 +215,7 @@ def test_relu_alias_alters_the_edges_of_fully_connected_layers_alone(pair):
             np.testing.assert_array_equal(aliased[layer].edges, clean[layer].edges)
 
 
-@pytest.mark.parametrize("options", [{"memory_limit": 4 * 9 * 30}, {"batch_size": 2}])
+@pytest.mark.parametrize("options", [{"feature_limit": 4 * 9 * 30}, {"batch_size": 2}])
 def test_bugs_do_not_depend_on_how_the_walk_is_cut(pair, options):
     recipe, probe = RECIPES["depara-layer-upstream-cpu"], networks.probe(9)
     whole = rank_layers(*pair, probe, recipe, batch_size=9)

@@ -1,0 +1,147 @@
+"""Images a step within a memory budget: the search, what programs need, a process's real peak."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from depara_jax.cli.common import read_size
+from depara_jax.errors import DeparaError
+from depara_jax.models import InputSpec
+from depara_jax.recipe import RECIPES, Recipe
+from depara_jax.selection import rank_layers, rank_models
+from depara_jax.selection.memory import Need, batch_within, default_batch_size, program_need
+from depara_jax.selection.step import run_step
+from tests import networks
+
+
+def proportional(size):
+    """Two networks: 100 bytes and 10 an image, a third of which are vectors that stay."""
+    return [Need("small", 10 * size, 3 * size), Need("large", 100 + 30 * size, 10 * size)]
+
+
+@pytest.mark.parametrize("limit", [200, 300, 1000, 4000])
+def test_the_batch_found_fits_and_is_not_needlessly_small(limit):
+    size = batch_within(limit, 64, proportional)
+    room = limit * 3 / 4
+
+    def total(size):  # the large one's own 100 + 20 an image, and the vectors of both
+        return 100 + 20 * size + 13 * size
+
+    assert total(size) <= room
+    # The first guess counts the constant 100 bytes as if they grew; never worse than half.
+    assert size == 64 or total(2 * size + 1) > room
+
+
+def test_a_limit_that_one_image_passes_is_refused_with_what_is_needed():
+    with pytest.raises(DeparaError, match="one image of large needs 133 bytes.*at least 17"):
+        batch_within(100, 64, proportional)
+
+
+def test_a_walk_under_a_limit_takes_fewer_images_a_step_and_gives_the_same():
+    models, probe = [networks.model(seed) for seed in range(3)], networks.probe(24)
+    steps = []
+
+    def watch(done, total):
+        steps.append(total)
+
+    free = rank_models(models[0], models[1:], probe, RECIPES["paper"], progress=watch)
+    limited = rank_models(
+        models[0], models[1:], probe, RECIPES["paper"], progress=watch, memory_limit=90_000
+    )
+    # Chunks of images change the order of float32 sums.
+    np.testing.assert_allclose(limited.score, free.score, atol=1e-5)
+    assert max(steps) >= 3 * min(steps)
+
+
+def test_layers_under_a_limit_give_the_same():
+    models, probe = [networks.model(seed) for seed in range(2)], networks.probe(16)
+    free = rank_layers(models[0], models[1], probe, RECIPES["paper"])
+    limited = rank_layers(models[0], models[1], probe, RECIPES["paper"], memory_limit=60_000)
+    assert free.names == limited.names
+    np.testing.assert_allclose(limited.score, free.score, atol=1e-5)  # as above
+
+
+def test_the_need_of_a_program_grows_with_the_images():
+    model = networks.model(0)
+
+    def need(count):
+        images = np.zeros((count, *model.spec.input.shape), np.float32)
+        arguments = (
+            model.forward, ("answer",), ("answer",), RECIPES["paper"].map_part(), (0,),
+            frozenset(), model.variables, images, None, None,
+        )  # fmt: skip
+        return program_need(run_step, arguments, "it")
+
+    small, large = need(2), need(20)
+    entries = np.prod(model.spec.input.shape)
+    assert (small.kept, large.kept) == (2 * 4 * entries, 20 * 4 * entries)
+    assert large.step > 5 * small.step
+
+
+def test_paths_take_fewer_images_a_step():
+    input = InputSpec(size=(32, 32))
+    path = Recipe(attribution="integrated_gradients", steps=50)
+    assert default_batch_size(input, RECIPES["paper"]) == 128
+    assert default_batch_size(input, path) == 2**20 // (32 * 32 * 50)
+    assert default_batch_size(InputSpec(size=(2048, 2048)), path) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("800MB", 800_000_000), ("1.5 GB", 1_500_000_000), ("2g", 2_000_000_000), ("4096", 4096)],
+)
+def test_sizes_are_read(text, size):
+    assert read_size("--memory-limit", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.1", "-1GB", "much", "1 XB", "nan"])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(DeparaError, match="--memory-limit.*expected a size above 0"):
+        read_size("--memory-limit", text)
+
+
+WALK = """
+import json, resource, sys
+import numpy as np
+from depara_jax.data import load_probe
+from depara_jax.models import load_model
+from depara_jax.recipe import RECIPES
+from depara_jax.selection import rank_models
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+names, limit = sys.argv[1].split(","), int(sys.argv[2]) or None
+models = [load_model(name) for name in names]
+probe = load_probe("photographs:probe[:%s]" % sys.argv[3])
+# Everything that is imported or compiled on first use, on one image a step.
+rank_models(models[0], models[1:2], probe.subset(range(3)), RECIPES["paper"], batch_size=1)
+before = peak()
+rank_models(models[0], models[1:], probe, RECIPES["paper"], memory_limit=limit)
+print(json.dumps(peak() - before))
+"""
+
+
+def added(names, limit, images):
+    """Bytes that a walk adds to the peak of a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", WALK, ",".join(names), str(limit), str(images)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_process_stays_within_its_limit_however_many_images_and_models():
+    two = ["edges", "corners"]
+    six = [*two, "scale", "denoising", "jigsaw", "laplacian"]
+    free = added(two, 0, 200)
+    limit = 60_000_000
+    # Compiled programs and the allocator's slack are not arrays; they are a few tens of megabytes.
+    slack = 60_000_000
+    assert added(two, limit, 100) < limit + slack
+    assert added(six, limit, 200) < limit + slack
+    assert free > 0
