@@ -50,9 +50,9 @@ doctest: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules --ignore=depara_jax/zoo depara_jax
 
 # Torch is the CPU build: where pip would take the CUDA one, install it beforehand.
-# Ray and usearch are for the tests of sweeps over machines and of handing an index over.
+# Ray, usearch and faiss are for the tests of sweeps over machines and of handing an index over.
 parity: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch ray usearch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch ray usearch faiss-cpu
 	$(BIN)/python -m pytest -m "parity or slow"
 
 check: test lint types doctest parity

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHOWN_IMAGES = 6
 SHOWN_MODELS = 5
 PICTURES = ("similarity.png", "layers.png", "attributions.png")
+RESULTS = "results.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,17 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default="edges", help="the network of the target task")
     parser.add_argument("--images", type=int, default=200, help="probe images")
     parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
-    parser.add_argument("--output", default="depara-out", help="folder for the pictures")
+    parser.add_argument("--output", default="depara-out", help="folder for pictures and numbers")
     add_zoo_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the zoo's networks for the target, then the layers of the best one, and draws both."""
+    from depara_jax.cli.main import with_provenance, write_json
     from depara_jax.data import load_probe
     from depara_jax.models import list_models, load_model
     from depara_jax.recipe import recipe_named
     from depara_jax.selection import compare_models, rank_layers, rank_models
     from depara_jax.selection.upstream import refuse_between_models
+    from depara_jax.store import method_facts
 
     started = time.monotonic()
     recipe = recipe_named(args.recipe)
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     for kind, path in pictures.items():
         console.print(f"{kind}: {path}")
-    return {
+    result = {
         "target": target.name,
         "recipe": recipe.name,
         "images": len(probe),
@@ -84,17 +87,26 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "layers": {"source": best.name, "ranking": layers.rows(), "best": layers.best},
         "pictures": {kind: str(path) for kind, path in pictures.items()},
         "seconds": round(time.monotonic() - started, 1),
+        "provenance": {
+            "target": ranking.target,
+            **method_facts(matrix.recipe, probe.fingerprint, models),
+        },
     }
+    numbers = {"names": list(matrix.names), "similarity": matrix.similarity.score.tolist()}
+    saved = with_provenance(numbers | result, args.command, started)
+    write_json(saved, str(output / RESULTS))
+    console.print(f"numbers, with where they come from: {output / RESULTS}")
+    return result | {"results": str(output / RESULTS)}
 
 
-def _folder(name: str) -> Path:
-    folder = Path(name)
+def _folder(path: str) -> Path:
+    folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DeparaError(f"--output {name}: cannot make this folder ({error.strerror})") from error
-    for picture in PICTURES:
-        check_writable(folder / picture, "--output")
+        raise DeparaError(f"--output {path}: cannot make this folder ({error.strerror})") from error
+    for name in (*PICTURES, RESULTS):
+        check_writable(folder / name, "--output")
     return folder
 
 

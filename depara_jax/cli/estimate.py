@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
     """Runs the estimators asked for, shows them, and returns {"estimators": {name: ...}, ...}."""
     from depara_jax import estimators
+    from depara_jax.store import input_digests
 
     # The inputs depend on nothing that is slow; a name that does not exist is refused before them.
     names = (
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
         "samples": int(arrays["features"].shape[0]),
         "inputs": {field: str(getattr(args, field)) for field in arrays},
         "estimators": {name: _plain(name, one) for name, one in results.items()},
+        "provenance": {"inputs": input_digests(getattr(args, field) for field in arrays)},
     }
 
 

@@ -1,7 +1,7 @@
 """`depara evaluate`: how well a similarity matrix ranks sources, against a ground truth."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,19 +51,30 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Scores the matrix."""
     from depara_jax.evaluation import evaluate
+    from depara_jax.evaluation.readers import split_key
+    from depara_jax.store import input_digests
 
-    matrix, names = read_similarity(args.similarity, args.names)
+    matrix, names, origin = read_similarity(args.similarity, args.names)
     truth = read_truth(args, matrix, names)
     result = evaluate(
         matrix, truth, names=names, relevant=args.relevant, ks=numbers(args.ks),
         resamples=args.resamples, level=args.level, seed=args.seed,
     )  # fmt: skip
     show(console, result)
-    return {"similarity": args.similarity, "truth": args.truth, **result.to_json()}
+    files = [split_key(address)[0] for address in (args.similarity, args.truth)]
+    facts = {"similarity": dict(origin), "inputs": input_digests(files)}
+    return {
+        "similarity": args.similarity,
+        "truth": args.truth,
+        **result.to_json(),
+        "provenance": facts,
+    }
 
 
-def read_similarity(address: str, names: str | None) -> "tuple[np.ndarray, list[str] | None]":
-    """The matrix and its names: those of the option, else those of the file, else None."""
+def read_similarity(
+    address: str, names: str | None
+) -> "tuple[np.ndarray, list[str] | None, Mapping[str, Any]]":
+    """The matrix, its names (those of the option, else of the file, or None), its provenance."""
     from depara_jax.evaluation import load_matrix
 
     matrix = load_matrix(address)
@@ -74,7 +85,7 @@ def read_similarity(address: str, names: str | None) -> "tuple[np.ndarray, list[
         if matrix.columns is not None and matrix.columns != matrix.rows:
             raise DeparaError(f"{address}: rows and columns of a similarity need the same names")
         given = list(matrix.rows)
-    return matrix.values, given
+    return matrix.values, given, matrix.provenance
 
 
 def read_truth(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Builds the graph and describes it."""
     from depara_jax.models import load_model
     from depara_jax.selection import attribution_graphs
+    from depara_jax.store import method_facts, provenance
 
     if args.output is not None:
         check_writable(args.output, "--output", (".npz",))
+    started = time.monotonic()
     recipe = read_recipe(args)
     model = load_model(args.model, zoo=args.zoo)
     layer = model.spec.check_layer(args.layer or model.spec.encoder)
@@ -61,6 +64,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "nodes": {"shape": list(nodes.shape), "zero_maps": graph.zero_nodes},
         "edges": {"shape": list(edges.shape), **_summary(edges)},
         "strongest": _strongest(edges, probe.ids),
+        "provenance": method_facts(
+            graph.info.recipe if graph.info else recipe, probe.fingerprint, [model]
+        ),
     }
     console.print(f"{graph!r} on {len(probe)} images of {probe.spec}")
     if edges.size:
@@ -71,11 +77,14 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             console.print(f"  {pair['edge']:+.4f}  {pair['images'][0]}  {pair['images'][1]}")
     if args.output is not None:
         # What is needed to tell whether two saved graphs may be compared goes with the arrays.
+        seconds = round(time.monotonic() - started, 3)
+        whole = provenance(command=args.command, seconds=seconds, **result["provenance"])
         origin = {
             "model": model.name,
             "layer": layer,
             "probe": probe.fingerprint,
             "recipe": json.dumps(result["settings"]),
+            "provenance": json.dumps(whole),
         }
         arrays = {"nodes": nodes, "edges": edges, "ids": np.array(probe.ids)}
         arrays |= {key: np.array(value) for key, value in origin.items()}

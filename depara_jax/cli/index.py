@@ -116,6 +116,7 @@ def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
         "recipe": recipe.name,
         "probe": header.probe,
         "code": header.code,
+        "provenance": _facts(header),
     }
 
 
@@ -128,7 +129,7 @@ def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.shortlist is not None and args.store is None:
         raise DeparaError("--shortlist serves --store, which ranks it exactly")
     index = Index(args.file)
-    model = _graph(args.model) if args.model.endswith(".npz") else args.model
+    model = _graph(args.model, index) if args.model.endswith(".npz") else args.model
     store = None if args.store is None else Store(args.store)
     shortlist = args.shortlist or max(100, 10 * args.top)
     started = time.monotonic()
@@ -149,16 +150,28 @@ def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "code": index.header.code,
         "seconds": round(seconds, 4),
         "matches": [{"rank": rank, **match._asdict()} for rank, match in enumerate(matches, 1)],
+        "provenance": _facts(index.header),
     }
 
 
-def _graph(path: str) -> Any:
-    """A graph that `depara graph --output` wrote."""
+def _facts(header: Any) -> dict[str, Any]:
+    """What the graphs of an index are of; their code, not the one that is running."""
+    return {
+        "recipe": header.recipe,
+        "probe": header.probe,
+        "dtype": "float32",
+        "code": header.code,
+    }
+
+
+def _graph(path: str, index: Any) -> Any:
+    """A graph that `depara graph --output` wrote, by the code that made those of the index."""
     import jax.numpy as jnp
 
     from depara_jax.files import load_arrays
     from depara_jax.graph import AttributionGraph, GraphInfo
     from depara_jax.recipe import Recipe
+    from depara_jax.store import check_comparable
 
     arrays = load_arrays(path)
     needed = {"nodes", "edges", "model", "layer", "probe", "recipe"}
@@ -166,8 +179,12 @@ def _graph(path: str) -> Any:
         raise DeparaError(f"{path}: not a graph; `depara graph --output` writes one")
     try:
         recipe = Recipe(**json.loads(str(arrays["recipe"])))
+        origin = json.loads(str(arrays.get("provenance", "{}")))
     except (ValueError, TypeError) as error:
         raise DeparaError(f"{path}: its recipe is not readable") from error
+    # Probe set and recipe are looked at by the query, which knows what of a recipe counts.
+    ours, theirs = {"code": origin.get("code")}, {"code": index.header.code}
+    check_comparable(ours, theirs, names=(path, f"index {index.path}"))
     info = GraphInfo(str(arrays["model"]), str(arrays["layer"]), str(arrays["probe"]), recipe)
     return AttributionGraph(jnp.asarray(arrays["nodes"]), jnp.asarray(arrays["edges"]), info)
 

@@ -3,14 +3,17 @@
 A verb is a module with `add_arguments(parser)` and `run(args, console) -> result`: it shows its
 tables on `console` and returns a dictionary of plain values. This frame adds `--json`, writes the
 result there, and turns a `DeparaError` into one line and exit code 2. A verb whose result may be a
-failure has `exit_code(result)` too.
+failure has `exit_code(result)` too. What a verb puts under `provenance` (recipe, probe set,
+networks, input files) the frame completes with versions, devices, command and times.
 """
 
 import argparse
 import importlib
 import json
 import os
+import shlex
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -37,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "rank-layers": Verb("depara_jax.cli.rank_layers", "which layer of a network to transfer from"),
     "estimate": Verb("depara_jax.cli.estimate", "other transferability estimators on features"),
     "evaluate": Verb("depara_jax.cli.evaluate", "score a similarity matrix against the truth"),
+    "compare": Verb("depara_jax.cli.compare", "two rankings side by side, if they are comparable"),
     "sweep": Verb("depara_jax.cli.sweep", "graphs of many models into a store, survivably"),
     "store": Verb("depara_jax.cli.store", "what a store of graphs holds, and whether it is sound"),
     "index": Verb("depara_jax.cli.index", "the most similar of many stored networks"),
@@ -61,6 +65,8 @@ def main(argv: Sequence[str] | None = None, *, keep_programs: bool = False) -> i
         return 2
     from rich.console import Console
 
+    started = time.monotonic()
+    args.command = shlex.join(["depara", *argv])
     # With `--json -` stdout holds JSON alone, so that a pipe can read it.
     # Names of files and networks are shown as they are, brackets and colons too.
     console = Console(stderr=args.json == "-", highlight=False, markup=False, emoji=False)
@@ -70,7 +76,7 @@ def main(argv: Sequence[str] | None = None, *, keep_programs: bool = False) -> i
         verb = importlib.import_module(VERBS[args.verb].module)
         result = verb.run(args, console)
         if args.json is not None:
-            write_json(result, args.json)
+            write_json(with_provenance(result, args.command, started), args.json)
     except DeparaError as error:
         sys.stderr.write(f"depara {args.verb}: {' '.join(str(error).split())}\n")
         return 2
@@ -118,6 +124,21 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             help="also write the result as JSON; with -, to stdout, which then holds it alone",
         )  # fmt: skip
     return parser
+
+
+def with_provenance(result: dict[str, Any], command: str, started: float) -> dict[str, Any]:
+    """A verb's result with its provenance made whole.
+
+    Args:
+      result: of the verb; what it has under `provenance` already stays.
+      command: as it was given.
+      started: `time.monotonic()` when it was.
+    """
+    from depara_jax.store.provenance import provenance
+
+    seconds = round(time.monotonic() - started, 3)
+    known = {"command": command, "seconds": seconds} | result.get("provenance", {})
+    return result | {"provenance": provenance(**known)}
 
 
 def write_json(result: dict[str, Any], target: str) -> None:

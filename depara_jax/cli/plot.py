@@ -17,6 +17,9 @@ from depara_jax.cli.evaluate import (
 )
 from depara_jax.errors import DeparaError
 
+# Options that name files of numbers.
+INPUTS = ("similarity", "truth", "families", "ranking", "accuracy", "graph", "thumbnails")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-verb a figure."""
@@ -46,7 +49,19 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     figure = draw(args)
     path = save_figure(figure, args.output)
     console.print(f"{args.figure}: {path}")
-    return {"figure": args.figure, "output": str(path)}
+    from depara_jax.store import input_digests
+
+    facts = {"inputs": input_digests(files_of(args))}
+    return {"figure": args.figure, "output": str(path), "provenance": facts}
+
+
+def files_of(args: argparse.Namespace) -> list[Path]:
+    """The files that a figure was drawn from."""
+    from depara_jax.evaluation.readers import split_key
+
+    given = [getattr(args, name, None) for name in INPUTS]
+    several = [labelled(text)[1] for text in given[0]] if isinstance(given[0], list) else given[:1]
+    return [split_key(address)[0] for address in [*several, *given[1:]] if address is not None]
 
 
 def add_pr(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +77,18 @@ def draw_pr(args: argparse.Namespace) -> Any:
     """P@K, R@K and PR curves with random and oracle; a 95% band if there is one method."""
     from depara_jax.evaluation import evaluate
     from depara_jax.reporting.plots import precision_recall
+    from depara_jax.store import check_comparable
 
-    curves, result = {}, None
+    curves, result, first = {}, None, None
     for text in args.similarity:
         label, address = labelled(text)
-        matrix, names = read_similarity(address, args.names)
+        matrix, names, origin = read_similarity(address, args.names)
+        if origin and first is None:
+            first = (origin, address)
+        elif origin and first is not None:
+            # Methods are what the figure compares; images, weights and code must be the same.
+            both = (first[1], address)
+            check_comparable(first[0], origin, names=both, allow=("recipe", "estimator"))
         truth = read_truth(args, matrix, names)
         scored = evaluate(matrix, truth, names=names, relevant=args.relevant)
         if label in curves:
@@ -94,7 +116,7 @@ def draw_heatmap(args: argparse.Namespace) -> Any:
     """The matrix with its values."""
     from depara_jax.reporting.plots import similarity_heatmap
 
-    matrix, names = read_similarity(args.similarity, args.names)
+    matrix, names, _ = read_similarity(args.similarity, args.names)
     return similarity_heatmap(matrix, names or numbered(len(matrix)), title=args.title)
 
 
@@ -114,7 +136,7 @@ def draw_tree(args: argparse.Namespace) -> Any:
     """The task-similarity tree."""
     from depara_jax.reporting.plots import similarity_tree
 
-    matrix, names = read_similarity(args.similarity, args.names)
+    matrix, names, _ = read_similarity(args.similarity, args.names)
     families = None if args.families is None else read_object(args.families)
     if families and not all(isinstance(family, str) for family in families.values()):
         raise DeparaError(f"{args.families}: expected {{name: family}}, both of them text")

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the layers."""
     from depara_jax.models import load_model
     from depara_jax.selection import rank_layers
+    from depara_jax.store import method_facts
 
     if args.plot is not None:
         from depara_jax.reporting.plots import check_plot_path
@@ -99,6 +100,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "recipe": recipe.name,
         "settings": ranking.recipe.to_dict(),
         "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
+        "provenance": {
+            "target": ranking.target,
+            "source": source.name,
+            **method_facts(ranking.recipe, ranking.probe, [target, source]),
+        },
     }
 
 

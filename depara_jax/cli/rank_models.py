@@ -45,6 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the sources."""
     from depara_jax.models import list_models, load_model
     from depara_jax.selection import rank_models
+    from depara_jax.store import method_facts
 
     if args.memory_limit is not None and args.estimators is not None:
         raise DeparaError(
@@ -77,6 +78,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "recipe": recipe.name,
         "settings": ranking.recipe.to_dict(),
         "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
+        "provenance": {
+            "target": ranking.target,
+            "estimator": "depara",
+            **method_facts(ranking.recipe, ranking.probe, [target, *sources]),
+        },
     }
 
 
@@ -90,6 +96,7 @@ def _league(
 ) -> dict[str, Any]:
     """Several estimators in one table."""
     from depara_jax.selection import rank_by_estimators
+    from depara_jax.store import input_digests, method_facts
 
     names = split(args.estimators, "--estimators", what="no estimator") or []
     labels = None if args.labels is None else _labels(args.labels, probe)
@@ -115,6 +122,12 @@ def _league(
         ],
         "ranked_by": names[0],
         **result,
+        "provenance": {
+            "target": f"{target.name}:{target.spec.encoder}",
+            "estimator": names[0],
+            **method_facts(recipe, probe.fingerprint, [target, *sources]),
+            "inputs": input_digests(p for p in [args.labels] if p not in (None, "folders")),
+        },
     }
 
 

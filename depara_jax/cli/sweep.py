@@ -32,20 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Runs or describes the plan."""
-    from depara_jax.store import Store, provenance
+    from depara_jax.store import Store
     from depara_jax.sweep import PreemptedError, preemptible, read_plan, run_sweep
+    from depara_jax.sweep.job import join_job
     from depara_jax.sweep.preemption import EXIT_CODE
 
     _check_options(args)
     plan = read_plan(args.plan)
     if args.dry_run:
         return _dry_run(plan, args, console)
+    job = None
     if args.distributed:
-        _join(args)
+        job = join_job(coordinator=args.coordinator, processes=args.processes, process=args.process)
     engine = None
     if args.engine == "ray":
         from depara_jax.sweep.ray_engine import ray_engine as engine
-    with preemptible() as check:
+    with preemptible(job=job) as check:
         try:
             store = Store(args.store, create=True)
             result = run_sweep(
@@ -59,7 +61,16 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if result.path:
         console.print(f"results: {result.path}")
     rows = [row._asdict() | {"seconds": round(row.seconds, 3)} for row in result.rows]
-    return summary | {"rows": rows, "results": result.path, "provenance": provenance()}
+    return summary | {"rows": rows, "results": result.path, "provenance": plan_facts(plan)}
+
+
+def plan_facts(plan: Any) -> dict[str, Any]:
+    """What a plan's numbers depend on; fingerprints and weights stand in its rows."""
+    return {
+        "plan": plan.digest,
+        "recipes": {recipe.name: recipe.to_dict() for recipe in plan.recipes},
+        "dtype": "float32",
+    }
 
 
 def exit_code(result: dict[str, Any]) -> int:
@@ -75,23 +86,6 @@ def _check_options(args: argparse.Namespace) -> None:
         raise DeparaError("give --coordinator, --processes and --process together, or none of them")
     if args.distributed and args.engine == "ray":
         raise DeparaError("--distributed is one job on many hosts, --engine ray many jobs; choose")
-
-
-def _join(args: argparse.Namespace) -> None:
-    """Makes this process part of a job."""
-    import jax
-
-    try:
-        jax.distributed.initialize(
-            coordinator_address=args.coordinator,
-            num_processes=args.processes,
-            process_id=args.process,
-        )
-    except (ValueError, RuntimeError) as error:
-        raise DeparaError(
-            f"--distributed: cannot join a job ({' '.join(str(error).split())[:200]}); outside TPU "
-            "slices and Slurm give --coordinator, --processes and --process"
-        ) from error
 
 
 def _show(console: Console, done: int, total: int, row: Any, left: float | None) -> None:

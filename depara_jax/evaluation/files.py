@@ -1,7 +1,7 @@
 """Similarity matrices and ground truths in files: .npy, .npz, .json and .csv."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,15 @@ COLUMN_NAMES = ("candidates", "sources", "names")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NamedMatrix:
-    """A matrix from a file; `rows` and `columns` are names, or None where the file has none."""
+    """A matrix from a file; `rows` and `columns` are names, or None where the file has none.
+
+    `provenance` is what a JSON file says of where the numbers come from, empty if it says nothing.
+    """
 
     values: np.ndarray
     rows: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def load_array(address: str | Path) -> np.ndarray:
@@ -172,7 +176,10 @@ def json_matrix(path: Path, content: Any) -> NamedMatrix:
         raise DeparaError(f"{str(path)!r}: expected an object with 'similarity' (and 'names')")
     names = name_list(path, content, "names")
     names = None if names is None else tuple(names)
-    return NamedMatrix(numbers(path, content["similarity"]), names, names)
+    origin = content.get("provenance", {})
+    if not isinstance(origin, dict):
+        raise DeparaError(f"{str(path)!r}: 'provenance' must be an object")
+    return NamedMatrix(numbers(path, content["similarity"]), names, names, origin)
 
 
 def csv_matrix(path: Path, table: list[list[str]]) -> NamedMatrix:

@@ -61,7 +61,11 @@ def _faiss(index: Index, blocks: Any, path: str) -> None:
     made = faiss.IndexHNSWFlat(index.header.dim, 32, faiss.METRIC_INNER_PRODUCT)
     for block in blocks:
         made.add(np.ascontiguousarray(block))
-    faiss.write_index(made, path)
+    try:
+        faiss.write_index(made, path)
+    except RuntimeError as error:  # faiss has no others, and its message starts with a C++ file
+        reason = " ".join(str(error).split())[-120:]
+        raise DeparaError(f"{path}: faiss cannot write there ({reason})") from error
 
 
 def _usearch(index: Index, blocks: Any, path: str) -> None:

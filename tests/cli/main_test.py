@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from depara_jax.cli.main import VERBS, main
+from depara_jax.evaluation import load_matrix
 
 
 def run(capsys, *argv):
@@ -213,6 +214,11 @@ def test_demo_ranks_and_draws(capsys, tmp_path):
     for path in result["pictures"].values():
         with Image.open(path) as picture:
             assert min(picture.size) > 300
+    # The numbers behind the pictures, in the form that `evaluate` and `plot` read.
+    matrix = load_matrix(result["results"])
+    assert matrix.values.shape == (17, 17)
+    assert set(matrix.provenance["networks"]) == set(matrix.rows or ())
+    assert matrix.provenance["seconds"] > 0
 
 
 @pytest.mark.parametrize(

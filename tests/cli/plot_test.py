@@ -42,7 +42,8 @@ def test_pr_draws_each_matrix_with_random_and_oracle(tmp_path, drawn, capsys):
     output = tmp_path / "pr.svg"
     assert run("pr", *options, "--truth", TRUTH, "--output", output, "--json", "-") == 0
     result = json.loads(capsys.readouterr().out)
-    assert result == {"figure": "pr", "output": str(output)}
+    assert (result["figure"], result["output"]) == ("pr", str(output))
+    assert set(result["provenance"]["inputs"]) == {ARCHIVE, TRUTH}
     assert output.read_text().startswith("<?xml")
     labels = [line.get_label() for line in drawn[0].axes[0].get_lines()]
     assert labels == ["oracle", "random", "S", "tam_affinity_taskonomy_probe.npz:epsilon_lrp"]

@@ -259,6 +259,24 @@ def test_usearch_finds_the_same_rows(filled, tmp_path):
     assert found == nearest_rows(index, index.vectors([1])[0], 4)[0].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # SWIG's, on import
+def test_faiss_finds_the_same_rows(filled, tmp_path):
+    faiss = pytest.importorskip("faiss")
+    index = build_index(filled, tmp_path / "i", dim=64)
+    assert export_index(index, str(tmp_path / "f"), "faiss") == 4
+    theirs = faiss.read_index(str(tmp_path / "f"))
+    assert (theirs.ntotal, theirs.d) == (4, 64)
+    for row in range(4):
+        vector = index.vectors([row])[0]
+        products, found = theirs.search(vector[None], 4)
+        rows, ours = nearest_rows(index, vector, 4)
+        assert found[0].tolist() == rows.tolist()
+        np.testing.assert_allclose(products[0], ours, rtol=1e-5)
+    assert json.loads((tmp_path / "f.names.json").read_text()) == index.names()
+    with pytest.raises(DeparaError, match="faiss cannot write there"):
+        export_index(index, str(tmp_path / "none" / "f"), "faiss")
+
+
 def test_the_command_line(capsys, tmp_path):
     def run(*argv):
         code = main([*map(str, argv), "--json", "-"])

@@ -1,21 +1,34 @@
 """One sweep as one job of several processes that talk through gloo."""
 
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from depara_jax.store import Store, verify_store
-from tests.sweep.helpers import CLI, contents, environment, finish, log, plan_file, start
+from depara_jax.store import Store, collect_garbage, verify_store
+from tests.sweep.helpers import (
+    CLI,
+    contents,
+    environment,
+    finish,
+    log,
+    plan_file,
+    results,
+    start,
+)
 
 OTHER_CODE = "import depara_jax.sweep.runner as r; r.code_version = lambda: 'other'; " + CLI
 
 
-def job(argv, count: int, *, folders: list[Path], codes: list[str] | None = None):
-    """Exit code and stderr of every process of a job."""
+def launch(
+    argv, count: int, *, folders: list[Path], codes: list[str] | None = None, cache=None
+) -> list[subprocess.Popen]:
+    """The processes of a job."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -25,9 +38,14 @@ def job(argv, count: int, *, folders: list[Path], codes: list[str] | None = None
                 "--process", str(number)]  # fmt: skip
         command = [sys.executable, "-c", (codes or [CLI] * count)[number], *map(str, argv), *more]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        options = {"cwd": folders[number % len(folders)], "env": environment()}
+        options = {"cwd": folders[number % len(folders)], "env": environment(cache)}
         processes.append(subprocess.Popen(command, **options, **pipes))
-    return [(code, err) for code, _, err in (finish(process) for process in processes)]
+    return processes
+
+
+def job(argv, count: int, **options) -> list[tuple[int, str]]:
+    """Exit code and stderr of every process of a job."""
+    return [(code, err) for code, _, err in map(finish, launch(argv, count, **options))]
 
 
 def arrays(store: Path) -> dict:
@@ -81,3 +99,50 @@ def test_a_host_that_differs_is_refused_by_all(tmp_path, differs):
         assert f"do not have the same {differs}: process 1 differs" in err
         assert "Traceback" not in err
     assert contents(tmp_path / "store") == {}
+
+
+NAMES = ["edges", "corners", "jigsaw", "scale", "denoising", "orientation"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A plan, what a job of two makes of it if nothing happens, and compiled programs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    plan = plan_file(folder / "plan.toml", models=NAMES, layers=["encoder", "block2"],
+                     probes=["photographs:probe[:12]"], batch_size=2)  # fmt: skip
+    argv = ["sweep", plan, "--store", folder / "store"]
+    for code, err in job(argv, 2, folders=[folder], cache=folder / "cache"):
+        assert code == 0, err[-2000:]
+    return plan, results(folder / "store"), contents(folder / "store"), folder / "cache"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [[0], [1], [0, 1]], ids=["lead", "other", "all"])
+def test_sigterm_to_any_process_ends_the_whole_job_and_nothing_is_lost(tmp_path, undisturbed, told):
+    plan, quiet, artefacts, cache = undisturbed
+    store = tmp_path / "store"
+    argv = ["sweep", plan, "--store", store]
+    processes = launch(argv, 2, folders=[tmp_path], cache=cache)
+    while not processes[0].stdout.readline().startswith("[1/6]"):  # gloo has its own lines
+        assert processes[0].poll() is None
+    began = time.monotonic()
+    for number in told:
+        processes[number].send_signal(signal.SIGTERM)
+    try:
+        for process in processes:
+            code, _, err = finish(process, timeout=30)
+            assert code == 128 + signal.SIGTERM, err[-2000:]
+            assert "Traceback" not in err
+    finally:
+        for process in processes:
+            process.kill()
+    # Five seconds of grace, and what a loaded machine adds to the way out.
+    assert time.monotonic() - began < 15
+    done = contents(store)
+    assert 2 <= len(done) < len(artefacts)
+    assert collect_garbage(Store(store)) == []  # abandoned cleanly
+    for code, err in job(argv, 2, folders=[tmp_path], cache=cache):
+        assert code == 0, err[-2000:]
+    assert (results(store), contents(store)) == (quiet, artefacts)
+    computed = [entry["model"] for entry in log(store) if entry["status"] == "computed"]
+    assert sorted(computed) == sorted(NAMES)  # nothing finished is made again

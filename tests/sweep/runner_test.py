@@ -183,6 +183,9 @@ def test_a_clock_that_jumps_changes_nothing(capsys, plan, place, tmp_path, monke
     assert results(place) == results(tmp_path / "quiet")
 
 
+# Orbax leaves its event loop at the first array that fails; one that ends later finds it closed,
+# and tensorstore's complaint, which nothing can catch, would fail the test on a loaded machine.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fault", ["full", "read-only"])
 def test_a_store_that_cannot_be_written_to_is_one_line(capsys, tmp_path, plan, fault):
     disk = tmp_path / "disk"
