@@ -140,10 +140,14 @@ def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
       "gflop": their operations}.
     """
     import jax
+    from jax.interpreters import partial_eval
 
+    traced = jax.make_jaxpr(function)(*args).jaxpr
+    # XLA leaves out what no result needs, so it is not part of the floor.
+    needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
     counts: Counter[tuple[Any, ...]] = Counter()
     equations: dict[tuple[Any, ...], Any] = {}
-    for eqn in _products(jax.make_jaxpr(function)(*args).jaxpr):
+    for eqn in _products(needed):
         shapes = tuple((v.aval.shape, v.aval.dtype.name) for v in eqn.invars)
         key = (eqn.primitive.name, shapes, str(eqn.params))
         counts[key] += 1
@@ -158,7 +162,7 @@ def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
         compiled = run.lower(*arrays).compile()
         seconds += counts[key] * _best(lambda r=compiled, a=arrays: jax.block_until_ready(r(*a)))
         flops += counts[key] * _operations(eqn)
-    return {"floor_s": round(seconds, 4), "gflop": round(flops / 1e9, 2)}
+    return {"floor_s": seconds, "gflop": flops / 1e9}
 
 
 def _products(jaxpr: Any) -> list[Any]:

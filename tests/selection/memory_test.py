@@ -104,44 +104,75 @@ def test_other_sizes_are_refused(text):
 
 
 WALK = """
-import json, resource, sys
+import json, sys
+import jax
 import numpy as np
-from depara_jax.data import load_probe
-from depara_jax.models import load_model
+from depara_jax.models import InputSpec, Model
 from depara_jax.recipe import RECIPES
 from depara_jax.selection import rank_models
+from tests.networks import conv
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+SIDE = 256
 
-names, limit = sys.argv[1].split(","), int(sys.argv[2]) or None
-models = [load_model(name) for name in names]
-probe = load_probe("photographs:probe[:%s]" % sys.argv[3])
-# Everything that is imported or compiled on first use, on one image a step.
-rank_models(models[0], models[1:2], probe.subset(range(3)), RECIPES["paper"], batch_size=1)
-before = peak()
-rank_models(models[0], models[1:], probe, RECIPES["paper"], memory_limit=limit)
-print(json.dumps(peak() - before))
+class Probe:
+    fingerprint = spec = "noise"
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def batches(self, input, batch_size):
+        rng = np.random.default_rng(0)
+        for start in range(0, self.count, batch_size):
+            count = min(batch_size, self.count - start)
+            yield rng.random((count, SIDE, SIDE, 3), np.float32)
+
+def forward(kernel, x):
+    y = jax.nn.relu(conv(x, kernel))
+    return {"body": y, "answer": y.mean(axis=(1, 2))}
+
+def model(seed):
+    kernel = jax.random.normal(jax.random.key(seed), (3, 3, 3, 64))
+    return Model.from_function(
+        forward, kernel, name=str(seed), input=InputSpec(size=(SIDE, SIDE))
+    )
+
+def resident(key):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
+
+models, images, limit = (int(a) for a in sys.argv[1:])
+models = [model(seed) for seed in range(models)]
+# What is imported, compiled or allocated on first use.
+rank_models(models[0], models[1:2], Probe(3), RECIPES["paper"], batch_size=1)
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
+before = resident("VmRSS")
+rank_models(models[0], models[1:], Probe(images), RECIPES["paper"], memory_limit=limit or None)
+print(json.dumps(resident("VmHWM") - before))
 """
 
 
-def added(names, limit, images):
-    """Bytes that a walk adds to the peak of a process of its own."""
+def added(models, images, limit):
+    """Bytes that a walk adds to the resident memory of a process of its own, at its peak."""
     done = subprocess.run(
-        [sys.executable, "-c", WALK, ",".join(names), str(limit), str(images)],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", WALK, str(models), str(images), str(limit)],
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 @pytest.mark.slow
-def test_a_process_stays_within_its_limit_however_many_images_and_models():
-    two = ["edges", "corners"]
-    six = [*two, "scale", "denoising", "jigsaw", "laplacian"]
-    free = added(two, 0, 200)
-    limit = 60_000_000
-    # Compiled programs and the allocator's slack are not arrays; they are a few tens of megabytes.
-    slack = 60_000_000
-    assert added(two, limit, 100) < limit + slack
-    assert added(six, limit, 200) < limit + slack
-    assert free > 0
+def test_a_process_stays_within_its_limit_however_many_images_and_models(record_property):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("peaks are read from /proc")
+    limit, free = 200_000_000, added(3, 16, 0)
+    # Compiling and the allocator's pieces are no arrays of the walk: 45 to 82 MB were seen, for
+    # limits from 100 to 300 MB.
+    slack = 120_000_000
+    assert free > limit + slack  # or else the limit would limit nothing
+    found = {(m, n): added(m, n, limit) for m, n in ((3, 16), (3, 64), (9, 16))}
+    record_property("bytes", str(found | {"free": free}))
+    assert max(found.values()) < limit + slack, found

@@ -1,0 +1,59 @@
+"""The timing scripts run to the end at a small size, and both sides compute the same numbers."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.benchmarks import attribution, encoder
+from experiments.benchmarks.common import interleaved, product_floor
+
+
+def line(capsys, module, *arguments):
+    """The one JSON line that a script prints."""
+    assert module.main(list(arguments)) == 0
+    printed = capsys.readouterr().out.strip().splitlines()
+    assert len(printed) == 1
+    return json.loads(printed[0])
+
+
+@pytest.mark.parity
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [attribution, encoder])
+def test_both_sides_give_the_same_maps_and_every_figure_is_there(capsys, module):
+    pytest.importorskip("torch", reason="the peers need PyTorch: the [torch] extra")
+    got = line(capsys, module, "--quick")
+    # float32 gradients through many layers, against another order of sums.
+    assert got["largest_difference"] < 1e-3
+    keys = {"ratio_vs_pytorch", "images_per_s", "floor_share", "compile_s", "peak_mb", "versions"}
+    assert keys <= set(got)
+    assert got["gflop"] > 0
+    assert set(got["seconds"]) >= {"ours", "pytorch"}
+
+
+def test_the_floor_counts_every_product_and_its_operations():
+    def function(x, w):
+        y = jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jax.jit(jnp.matmul)(y.reshape(2, -1), jnp.ones((8 * 8 * 5, 7))).sum()
+
+    got = product_floor(jax.grad(function), jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5)))
+    # The gradient of a linear function is its transpose alone: nothing of the forward pass.
+    convolution = 2 * (2 * 8 * 8 * 3) * (3 * 3 * 5)
+    product = 2 * (2 * 8 * 8 * 5) * 7
+    assert got["gflop"] * 1e9 == pytest.approx(convolution + product)
+    assert got["floor_s"] >= 0
+
+
+def test_calls_take_turns_and_the_first_run_is_kept_apart():
+    order = []
+    times = interleaved(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, {"a": 3, "b": 1}
+    )
+    assert order == ["a", "b", "a", "b", "a", "a"]
+    assert times["a"]["runs"] == 3
+    assert times["b"]["runs"] == 1
+    assert np.isfinite(times["a"]["median_s"])
