@@ -21,6 +21,7 @@ from depara_jax.selection.memory import (
     program_need,
 )
 from depara_jax.selection.placement import Batch, Placement, put, to_host
+from depara_jax.selection.prefetch import ahead
 from depara_jax.selection.step import run_step
 from depara_jax.selection.upstream import aliased_layers, check_aliases, check_walk
 from depara_jax.selection.views import View, common_grid, margins
@@ -201,7 +202,8 @@ class _Walk:
     def _stream(self, input: Any) -> Iterator[Batch]:
         if self.placement is not None:
             return self.placement.batches(self.probe, input, self.batch_size)
-        batches = self.probe.batches(input, self.batch_size)
+        # Decoding and resizing are the host's work, which need not wait for the device.
+        batches = ahead(self.probe.batches(input, self.batch_size))
         return (put(images, self.batch_size) for images in batches)
 
     def _step(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import attribution, encoder
+from experiments.benchmarks import attribution, encoder, precision
 from experiments.benchmarks.common import interleaved, product_floor
 
 
@@ -57,3 +57,25 @@ def test_calls_take_turns_and_the_first_run_is_kept_apart():
     assert times["a"]["runs"] == 3
     assert times["b"]["runs"] == 1
     assert np.isfinite(times["a"]["median_s"])
+
+
+@pytest.mark.slow
+def test_less_precision_changes_similarities_little_and_the_more_the_fewer_the_bits(capsys):
+    with jax.numpy_dtype_promotion("standard"):  # as the script runs
+        got = line(capsys, precision, "--quick")["recipes"]["paper"]
+    errors = [got[name]["node_largest"] for name in ("tf32", "bfloat16", "storage")]
+    assert 0 < errors[0] < errors[1] < 0.02
+    assert errors[2] < 0.02
+    assert got["storage"]["seconds_ratio"] > 0
+
+
+def test_rounding_reaches_every_product_and_its_gradient(rng):
+    def program(w, x):
+        return jax.grad(lambda x: (jax.nn.relu(x @ w) ** 2).sum())(x)
+
+    w, x = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((4, 5), (3, 4)))
+    short_w, short_x = (jax.lax.reduce_precision(a, 8, 7) for a in (w, x))
+    y = jax.nn.relu(short_x @ short_w)
+    want = jax.lax.reduce_precision(2 * y, 8, 7) @ short_w.T
+    # float32 sums of five products.
+    np.testing.assert_allclose(precision._rounding(7)(program)(w, x), want, rtol=1e-5)

@@ -14,6 +14,7 @@ from depara_jax.selection import attribution_graphs, compare_models, rank_layers
 from depara_jax.selection.extract import extract
 from depara_jax.selection.features import EdgeBuilder, Slice
 from depara_jax.selection.memory import default_batch_size
+from depara_jax.selection.step import run_step
 from depara_jax.selection.views import View
 from tests import networks
 from tests.references import depara as reference
@@ -318,3 +319,16 @@ def test_edges_only_needs_no_maps(models):
 def test_batch_sizes_shrink_with_the_image():
     sizes = [default_batch_size(InputSpec(size=(s, s))) for s in (8, 32, 224, 4096)]
     assert sizes == [128, 128, 10, 2]
+
+
+def test_an_odd_last_batch_and_another_network_of_the_kind_compile_nothing_new():
+    models = [networks.model(seed) for seed in range(3)]
+    recipe = RECIPES["paper"]
+    jax.clear_caches()
+    rank_models(models[0], models[1:2], networks.probe(7), recipe, batch_size=3)  # 3, 3 and 1
+    programs = run_step._cache_size()
+    # Three graphs, other images, another odd batch, and the same program.
+    rank_models(models[2], models[:2], networks.probe(8, seed=5), recipe, batch_size=3)
+    assert run_step._cache_size() == programs == 1
+    rank_models(models[2], models[:2], networks.probe(8, seed=5), recipe, batch_size=4)
+    assert run_step._cache_size() == 2  # the count is alive
