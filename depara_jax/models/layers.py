@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.convolution import convolution
 from depara_jax.types import Array
 
 __all__ = [
@@ -64,6 +65,7 @@ class ConvNorm(nnx.Module):
                 padding="SAME" if padding == "same" else around,
                 kernel_dilation=dilation,
                 use_bias=folded,
+                conv_general_dilated=convolution,
                 rngs=rngs,
             )
         norm = functools.partial(nnx.BatchNorm, use_running_average=True, epsilon=epsilon)

@@ -15,6 +15,7 @@ import jax
 from flax import nnx
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.convolution import convolution
 from depara_jax.models.pooling import max_pool
 
 __all__ = ["EXPANSION", "TaskonomyConfig", "TaskonomyEncoder", "forward"]
@@ -107,6 +108,7 @@ class ConvNorm(nnx.Module):
             padding=((pad, pad), (pad, pad)),
             use_bias=False,
             kernel_init=nnx.initializers.he_normal(),
+            conv_general_dilated=convolution,
             rngs=rngs,
         )
         self.norm = nnx.BatchNorm(n_out, use_running_average=True, epsilon=_EPSILON, rngs=rngs)
