@@ -19,6 +19,7 @@ __all__ = [
     "Ties",
     "average_ranks",
     "cosine",
+    "in_host_memory",
     "normalize_rows",
     "ordinal_ranks",
     "pairwise_cosine",
@@ -57,8 +58,13 @@ def average_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]
 
 
 def sorts_on_host(values: Array) -> bool:
-    """Whether numpy may sort these values at once: long rows, no tracers, in a CPU's memory."""
-    if values.shape[-1] < HOST_SORT or isinstance(values, jax.core.Tracer):
+    """Whether numpy may sort these values at once: long rows in a CPU's memory."""
+    return values.shape[-1] >= HOST_SORT and in_host_memory(values)
+
+
+def in_host_memory(values: Array) -> bool:
+    """Whether numpy may work on these values at once: no tracers, in a CPU's memory."""
+    if isinstance(values, jax.core.Tracer):
         return False
     if not isinstance(values, jax.Array):
         return jax.default_backend() == "cpu"
