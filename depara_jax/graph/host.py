@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
+from depara_jax import host_ranks
 from depara_jax.types import Array
 
 __all__ = ["as_numpy", "centred_ranks", "cosines_with", "map_cosines"]
@@ -53,21 +54,22 @@ def cosines_with(
     return np.stack(_in_threads(one, sources))
 
 
-def centred_ranks(
-    rows: Float[np.ndarray, "m e"], rank: Callable[[np.ndarray], np.ndarray]
-) -> Float[np.ndarray, "m e"]:
+def centred_ranks(edges: Float[np.ndarray, "m e"], *, ties: str) -> Float[np.ndarray, "m e"]:
     """Ranks of every row, centred and at unit length; a row of one value becomes zeros."""
+    rank = host_ranks.average_ranks if ties == "average" else host_ranks.ordinal_ranks
+    result = np.empty_like(edges)
 
-    def one(row: np.ndarray) -> np.ndarray:
+    def one(row: int) -> None:
         # The mean of the ranks 1 to e is known, whatever the ties; halves are exact.
-        ranked = rank(row) - row.dtype.type((row.size + 1) / 2)
+        ranked = rank(edges[row]) - edges.dtype.type((edges.shape[1] + 1) / 2)
         length = np.sqrt(np.square(ranked).sum(dtype=np.float64))
-        return ranked * row.dtype.type(1 / length) if length != 0 else ranked
+        np.multiply(ranked, 1 / length if length != 0 else 0, out=result[row])
 
-    return np.stack(_in_threads(one, rows))
+    _in_threads(one, range(len(edges)))
+    return result
 
 
-def _in_threads(work: Callable[[Any], np.ndarray], items: Iterable[Any]) -> list[np.ndarray]:
+def _in_threads(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     if (cores := _cores()) == 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(cores) as pool:  # numpy lets go of the interpreter in its loops

@@ -6,14 +6,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
 from depara_jax.graph import host
 from depara_jax.graph.structure import AttributionGraph
 from depara_jax.recipe import Recipe
-from depara_jax.stats import in_host_memory, normalize_rows, ranks, sorts_on_host, standardize
+from depara_jax.stats import (
+    check_ties,
+    in_host_memory,
+    normalize_rows,
+    ranks,
+    sorts_on_host,
+    standardize,
+)
 from depara_jax.types import Array
 
 __all__ = [
@@ -64,8 +70,8 @@ def edge_similarity(
 def edge_vectors(edges: Float[Array, "m e"], *, ties: str = "average") -> Float[Array, "m e"]:
     """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation."""
     if sorts_on_host(edges):  # not in a compiled program, where XLA would have to sort
-        rank = lambda row: np.asarray(ranks(row, ties=ties))  # noqa: E731
-        return jnp.asarray(host.centred_ranks(np.asarray(edges), rank))
+        check_ties(ties)
+        return jnp.asarray(host.centred_ranks(host.as_numpy(edges), ties=ties))
     return _edge_vectors(edges, ties)
 
 
