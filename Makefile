@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 # The measurements of `make bench`, one JSON line each.
-BENCHMARKS := estimators sweep index
+BENCHMARKS := estimators sweep index similarity scaling
 
 .PHONY: help setup demo test lint format types doctest parity check bench clean
 
