@@ -35,7 +35,7 @@ __all__ = [
 
 Ties = Literal["average", "ordinal"]  # how equal values are ranked
 # From this many values on numpy sorts for a CPU: XLA's sort is not vectorised there (at 499,500
-# values 231 ms of processor time against 20, scipy's rankdata 78; BUILD.md, Decisions).
+# values 231 ms of processor time against 22, scipy's rankdata 78; BUILD.md, Decisions).
 HOST_SORT = 2**14
 
 
