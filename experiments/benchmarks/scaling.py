@@ -54,7 +54,7 @@ def measure(
         "sizes": sizes,
         "seconds": [float(f"{s:.4g}") for s in seconds],
         "exponent": exponent(sizes, seconds),
-        "exponent_of_upper_half": exponent(
+        "exponent_without_smallest": exponent(
             sizes[len(sizes) // 2 - 1 :], seconds[len(sizes) // 2 - 1 :]
         ),
     }
