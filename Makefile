@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 # The measurements of `make bench`, one JSON line each.
-BENCHMARKS := attribution encoder precision estimators sweep index
+BENCHMARKS := attribution encoder similarity scaling precision estimators sweep index
 
 .PHONY: help setup demo test lint format types doctest parity check bench clean
 

@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from depara_jax import host_ranks
 from depara_jax.errors import UnknownNameError
 from depara_jax.types import Array
 
 __all__ = [
     "Ties",
     "average_ranks",
+    "check_ties",
     "cosine",
+    "in_host_memory",
     "normalize_rows",
     "ordinal_ranks",
     "pairwise_cosine",
@@ -32,7 +35,7 @@ __all__ = [
 
 Ties = Literal["average", "ordinal"]  # how equal values are ranked
 # From this many values on numpy sorts for a CPU: XLA's sort is not vectorised there (at 499,500
-# values 231 ms of processor time against 31, scipy's rankdata 78; BUILD.md, Decisions).
+# values 231 ms of processor time against 22, scipy's rankdata 78; BUILD.md, Decisions).
 HOST_SORT = 2**14
 
 
@@ -53,12 +56,17 @@ def average_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]
       >>> average_ranks(jnp.array([0.3, 0.1, 0.3, 0.7])).tolist()
       [2.5, 1.0, 2.5, 4.0]
     """
-    return _by_backend(_floating(values), _host_average_ranks, _device_average_ranks)
+    return _by_backend(_floating(values), host_ranks.average_ranks, _device_average_ranks)
 
 
 def sorts_on_host(values: Array) -> bool:
-    """Whether numpy may sort these values at once: long rows, no tracers, in a CPU's memory."""
-    if values.shape[-1] < HOST_SORT or isinstance(values, jax.core.Tracer):
+    """Whether numpy may sort these values at once: long rows in a CPU's memory."""
+    return values.shape[-1] >= HOST_SORT and in_host_memory(values)
+
+
+def in_host_memory(values: Array) -> bool:
+    """Whether numpy may work on these values at once: no tracers, in a CPU's memory."""
+    if isinstance(values, jax.core.Tracer):
         return False
     if not isinstance(values, jax.Array):
         return jax.default_backend() == "cpu"
@@ -68,28 +76,11 @@ def sorts_on_host(values: Array) -> bool:
 def _by_backend(
     values: jax.Array, host: Callable[[np.ndarray], np.ndarray], device: Callable
 ) -> jax.Array:
-    """`host` on long rows in a CPU's memory, `device` on others and while JAX traces."""
+    """`host` on each long row in a CPU's memory, `device` on others and while JAX traces."""
     if sorts_on_host(values):
-        return jnp.asarray(host(np.asarray(values)))
+        rows = np.asarray(values).reshape(-1, values.shape[-1])
+        return jnp.asarray(np.stack([host(row) for row in rows]).reshape(values.shape))
     return device(values)
-
-
-def _host_average_ranks(values: np.ndarray) -> np.ndarray:
-    rows = [_host_average_ranks_1d(row) for row in values.reshape(-1, values.shape[-1])]
-    return np.stack(rows).reshape(values.shape)
-
-
-def _host_average_ranks_1d(values: np.ndarray) -> np.ndarray:
-    order = np.argsort(values)
-    ordered = values[order]
-    result = np.empty_like(values)
-    if np.isnan(ordered[-1]):  # numpy sorts NaN to the end
-        result[:] = np.nan
-        return result
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    ends = np.append(starts[1:], len(values))
-    result[order] = np.repeat(((starts + ends + 1) / 2).astype(values.dtype), ends - starts)
-    return result
 
 
 def _device_average_ranks(values: jax.Array) -> jax.Array:
@@ -127,16 +118,7 @@ def ordinal_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]
     This is what the authors' `argsort` of `argsort` does, except that theirs is unstable. A row
     with a NaN comes back all NaN.
     """
-    return _by_backend(_floating(values), _host_ordinal_ranks, _device_ordinal_ranks)
-
-
-def _host_ordinal_ranks(values: np.ndarray) -> np.ndarray:
-    order = np.argsort(values, axis=-1, kind="stable")
-    result = np.empty_like(values)
-    counted = np.arange(1, values.shape[-1] + 1, dtype=values.dtype)
-    np.put_along_axis(result, order, np.broadcast_to(counted, values.shape), axis=-1)
-    result[np.isnan(values).any(axis=-1)] = np.nan
-    return result
+    return _by_backend(_floating(values), host_ranks.ordinal_ranks, _device_ordinal_ranks)
 
 
 def _device_ordinal_ranks(values: jax.Array) -> jax.Array:
@@ -153,9 +135,18 @@ def ranks(
     Raises:
       UnknownNameError: another rule.
     """
+    check_ties(ties)
+    return average_ranks(values) if ties == "average" else ordinal_ranks(values)
+
+
+def check_ties(ties: str) -> None:
+    """Refuses a rule for ties that there is not.
+
+    Raises:
+      UnknownNameError: it.
+    """
     if ties not in get_args(Ties):
         raise UnknownNameError("rule for ties", ties, get_args(Ties))
-    return average_ranks(values) if ties == "average" else ordinal_ranks(values)
 
 
 def standardize(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]:

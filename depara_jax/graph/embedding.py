@@ -1,6 +1,5 @@
 """The vector form of a graph: the dot product of two vectors is the similarity of the graphs."""
 
-import functools
 import math
 
 import jax
@@ -37,16 +36,15 @@ def embed(graph: AttributionGraph, recipe: Recipe | None = None) -> Float[Array,
     if recipe is None:
         raise DeparaError("embed: give a recipe; the graph does not say which one made it")
     check_parts(graph, recipe)
-    weights = (recipe.node_weight, recipe.lam)
-    return _embed(graph.nodes, graph.edges, weights, recipe.ties)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _embed(nodes: Array, edges: Array, weights: tuple[float, float], ties: str) -> Array:
     parts = []
-    if weights[0] > 0:
-        scale = math.sqrt(weights[0] / nodes.shape[0])
-        parts.append(normalize_rows(nodes).reshape(-1) * scale)
-    if weights[1] > 0:
-        parts.append(edge_vectors(edges[None], ties=ties)[0] * math.sqrt(weights[1]))
+    if recipe.node_weight > 0:
+        scale = math.sqrt(recipe.node_weight / graph.n_images)
+        parts.append(_unit_maps(graph.nodes) * scale)
+    if recipe.lam > 0:  # outside the compiled program, for numpy to rank them on a CPU
+        parts.append(edge_vectors(graph.edges[None], ties=recipe.ties)[0] * math.sqrt(recipe.lam))
     return jnp.concatenate(parts)
+
+
+@jax.jit
+def _unit_maps(nodes: Float[Array, "n p"]) -> Float[Array, " np"]:
+    return normalize_rows(nodes).reshape(-1)

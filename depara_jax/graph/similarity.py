@@ -9,9 +9,17 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.graph import host
 from depara_jax.graph.structure import AttributionGraph
 from depara_jax.recipe import Recipe
-from depara_jax.stats import normalize_rows, ranks, sorts_on_host, standardize
+from depara_jax.stats import (
+    check_ties,
+    in_host_memory,
+    normalize_rows,
+    ranks,
+    sorts_on_host,
+    standardize,
+)
 from depara_jax.types import Array
 
 __all__ = [
@@ -62,11 +70,9 @@ def edge_similarity(
 def edge_vectors(edges: Float[Array, "m e"], *, ties: str = "average") -> Float[Array, "m e"]:
     """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation."""
     if sorts_on_host(edges):  # not in a compiled program, where XLA would have to sort
-        return _standardized(jnp.stack([ranks(row, ties=ties) for row in edges]))
+        check_ties(ties)
+        return jnp.asarray(host.centred_ranks(host.as_numpy(edges), ties=ties))
     return _edge_vectors(edges, ties)
-
-
-_standardized = jax.jit(standardize)
 
 
 @functools.partial(jax.jit, static_argnames=("ties",))
@@ -179,20 +185,60 @@ def similarity_matrix(
     return combine(node, edge, recipe)
 
 
-@jax.jit
 def add_node_products(
     gram: Float[Array, "m m"], nodes: Sequence[Float[Array, "k p"]]
 ) -> Float[Array, "m m"]:
     """Adds sum_k cos(v_k, v'_k) over one chunk of k images, for all pairs of m models."""
+    if all(in_host_memory(v) for v in nodes):
+        added = host.map_cosines([host.as_numpy(v) for v in nodes]).sum(axis=0)
+        return gram + jnp.asarray(added, gram.dtype)
+    return _add_node_products(gram, nodes)
+
+
+@jax.jit
+def _add_node_products(
+    gram: Float[Array, "m m"], nodes: Sequence[Float[Array, "k p"]]
+) -> Float[Array, "m m"]:
     # The sum over images of dot products is one dot product of the concatenated unit vectors.
     unit = jnp.stack([normalize_rows(v).reshape(-1) for v in nodes])
     return gram + products(unit, unit)
 
 
+def node_cosines(nodes: Sequence[Float[Array, "k p"]]) -> Float[Array, "k m m"]:
+    """Cosines of every pair of models' maps, image by image."""
+    if all(in_host_memory(v) for v in nodes):
+        return host.map_cosines([host.as_numpy(v) for v in nodes])
+    return _node_cosines(nodes)
+
+
+@jax.jit
+def _node_cosines(nodes: Sequence[Float[Array, "k p"]]) -> Float[Array, "k m m"]:
+    unit = jnp.stack([normalize_rows(one) for one in nodes])
+    return jnp.einsum("ikp,jkp->kij", unit, unit, precision=HIGHEST)
+
+
+def cosines_with(
+    target: Float[Array, "k p"], sources: Sequence[Float[Array, "k p"]]
+) -> Float[Array, "m k"]:
+    """Cosine of each image's map with the target's, for every source."""
+    if all(in_host_memory(v) for v in (target, *sources)):
+        return host.cosines_with(host.as_numpy(target), [host.as_numpy(v) for v in sources])
+    return _cosines_with(target, sources)
+
+
+@jax.jit
+def _cosines_with(
+    target: Float[Array, "k p"], sources: Sequence[Float[Array, "k p"]]
+) -> Float[Array, "m k"]:
+    unit = normalize_rows(target)
+    return jnp.stack([(unit * normalize_rows(source)).sum(axis=-1) for source in sources])
+
+
 @jax.jit
 def products(a: Float[Array, "m d"], b: Float[Array, "q d"]) -> Float[Array, "m q"]:
     """Dot products of rows, in full float32."""
-    return jnp.matmul(a, b.T, precision=HIGHEST)
+    # Not a @ b.T: of one row by many that takes XLA on a CPU 15 times as long, and loses digits.
+    return jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision=HIGHEST)
 
 
 def combine(node: Array | None, edge: Array | None, recipe: Recipe) -> GraphSimilarity:

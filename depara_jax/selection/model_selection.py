@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +12,9 @@ from depara_jax.graph.similarity import (
     GraphSimilarity,
     add_node_products,
     combine,
+    cosines_with,
     edge_vectors,
+    node_cosines,
     products,
 )
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
@@ -22,7 +23,6 @@ from depara_jax.selection.extract import Extraction, extract
 from depara_jax.selection.ranking import Ranking
 from depara_jax.selection.upstream import refuse_between_models
 from depara_jax.selection.views import View
-from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, ModelLike, ProbeLike
 
 __all__ = [
@@ -123,7 +123,7 @@ def compare_models(
     def sink(start: int, vectors: list[Array]) -> None:
         nonlocal gram
         if per_image:
-            images.append(np.asarray(_all_cosines(vectors)))
+            images.append(np.asarray(node_cosines(vectors), np.float32))
         gram = add_node_products(gram, vectors)
 
     views = [View(model, (model.spec.encoder,)) for model in models]
@@ -197,7 +197,7 @@ def rank_views(
     cosines = np.zeros((len(names), len(probe)), np.float32)
 
     def sink(start: int, vectors: list[Array]) -> None:
-        chunk = np.asarray(_cosines(vectors[0], vectors[1:]))
+        chunk = np.asarray(cosines_with(vectors[0], vectors[1:]))
         cosines[:, start : start + chunk.shape[1]] = chunk
 
     result = extract(views, probe, recipe, sink, **options)
@@ -224,22 +224,6 @@ def rank_views(
         edges=None if kept is None else kept[1:],
         target_edges=None if kept is None else kept[0],
     )
-
-
-@jax.jit
-def _cosines(
-    target: Float[Array, "k p"], sources: list[Float[Array, "k p"]]
-) -> Float[Array, "m k"]:
-    """Cosine of each image's map with the target's, for every source."""
-    unit = normalize_rows(target)
-    return jnp.stack([(unit * normalize_rows(source)).sum(axis=-1) for source in sources])
-
-
-@jax.jit
-def _all_cosines(vectors: list[Float[Array, "k p"]]) -> Float[Array, "k m m"]:
-    """Cosines of every pair of models' maps, image by image."""
-    unit = jnp.stack([normalize_rows(one) for one in vectors])
-    return jnp.einsum("ikp,jkp->kij", unit, unit, precision=jax.lax.Precision.HIGHEST)
 
 
 def _edge_products(result: Extraction, recipe: Recipe) -> Array | None:

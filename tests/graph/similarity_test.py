@@ -14,6 +14,7 @@ from depara_jax.graph import (
     node_similarity,
     similarity_matrix,
 )
+from depara_jax.graph.similarity import products
 from depara_jax.recipe import Recipe
 from tests.references import depara as reference
 
@@ -163,3 +164,10 @@ def test_a_graph_without_info_needs_a_recipe(rng):
     assert np.isfinite(graph_similarity(a, b, Recipe()).score)
     with pytest.raises(DeparaError, match="give a recipe"):
         embed(a)
+
+
+def test_one_row_by_many_keeps_its_digits(rng):
+    rows = rng.normal(size=(40, 100_000)).astype(np.float32)
+    got = products(jnp.asarray(rows[:1]), jnp.asarray(rows))[0] / 100_000
+    # Sums of 100,000 float32 products one after the other are off by 1e-5 of the lengths.
+    np.testing.assert_allclose(got, rows.astype(float) @ rows[0] / 100_000, atol=2e-6)
