@@ -122,8 +122,8 @@ def _similarities(
         started = time.process_time()
         features, maps = jax.block_until_ready(run(variables, x))
         seconds.append(time.process_time() - started)
-        exact = (jnp.asarray(v, jnp.float32) for v in (features, maps))
-        graphs.append(build_graph(*exact, recipe))
+        features, maps = (jnp.asarray(values, jnp.float32) for values in (features, maps))
+        graphs.append(build_graph(features, maps, recipe))
     return similarity_matrix(graphs, recipe), float(np.median(seconds))
 
 
