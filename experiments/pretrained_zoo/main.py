@@ -4,17 +4,21 @@ DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.main --output runs/pre
 """
 
 import argparse
+import functools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from depara_jax.errors import DeparaError
-from depara_jax.models import list_models, load_model
+from depara_jax.models import Model, list_models, load_model
 from experiments.pretrained_zoo.cells import feature_cell, graph_cell
-from experiments.pretrained_zoo.images import TARGETS, probe_images, target_images
+from experiments.pretrained_zoo.finetune import finetune_cell, tuning_images
+from experiments.pretrained_zoo.images import PROBE, TARGETS, probe_images, target_images
 from experiments.pretrained_zoo.report import report
+from experiments.pretrained_zoo.similarity import TWINS
 
 HERE = Path(__file__).parent
 
@@ -23,10 +27,13 @@ def main() -> int:
     """Parses, extracts what is missing, and reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/pretrained_zoo"))
-    parser.add_argument("--zoo", default=str(HERE / "zoo.toml"), help="a TOML manifest")
-    parser.add_argument("--images", type=int, default=80, help="probe images")
-    parser.add_argument("--target-images", type=int, default=300, help="of each target")
+    parser.add_argument("--zoo", default=_zoos(), help="TOML manifests, with commas")
+    parser.add_argument("--images", type=int, default=PROBE, help="probe images")
+    parser.add_argument("--target-images", type=int, default=500, help="of each target, at most")
     parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--fashion", type=Path, default=None, help="folder of Fashion-MNIST")
+    parser.add_argument("--finetune", default="clothing,fashion", help="targets to fine-tune for")
+    parser.add_argument("--seeds", type=int, default=2, help="of fine-tuning")
     parser.add_argument("--only", default=None, help="names of networks, with commas")
     parser.add_argument("--report", action="store_true", help="from the cells that are there")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
@@ -43,26 +50,50 @@ def main() -> int:
 
 
 def extract(args: argparse.Namespace) -> None:
-    """Every network's cells that are not there yet."""
+    """Every network's cells that are not there yet: graphs, features, fine-tuning, in that order.
+
+    A target whose files are not on this machine is left out, with a line that says so.
+    """
     shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
-    names = [spec.name for spec in list_models(args.zoo)]
-    if args.only:
-        names = [name for name in names if name in args.only.split(",")]
+    homes = {spec.name: zoo for zoo in args.zoo.split(",") for spec in list_models(zoo)}
+    names = [name for name in homes if not args.only or name in args.only.split(",")]
     probe = probe_images(shared, args.images)
-    targets = {
-        t: target_images(shared, t, args.target_images) for t in args.targets.split(",") if t
-    }
     # All graphs first: the first half of the study needs nothing else.
-    jobs = [("probe", probe), *((t, labelled.images) for t, labelled in targets.items())]
-    for folder, images in jobs:
-        cell = graph_cell if folder == "probe" else feature_cell
+    jobs: list[tuple[str, Callable[[Path, Model], None]]] = [
+        ("probe", lambda path, model: graph_cell(path, model, probe))
+    ]
+    targets = {}
+    for target in filter(None, args.targets.split(",")):
+        try:
+            targets[target] = target_images(
+                shared, target, args.target_images, fashion=args.fashion
+            )
+        except DeparaError as error:
+            sys.stderr.write(f"{target} is left out: {error}\n")
+    for target, labelled in targets.items():
+        jobs.append((target, functools.partial(feature_cell, images=labelled.images)))
+    for target in args.finetune.split(","):
+        if target in targets:
+            data = tuning_images(shared, target, fashion=args.fashion)
+            tune = functools.partial(finetune_cell, data=data, seeds=args.seeds)
+            jobs.append((f"finetune/{target}", tune))
+    twins = {second for _, second in TWINS}
+    for folder, cell in jobs:
         for name in names:
+            if folder != "probe" and name in twins:
+                continue
             path = args.output / folder / f"{name}.npz"
             if path.is_file():
                 continue
-            cell(path, load_model(name, zoo=args.zoo), images)
+            cell(path, load_model(name, zoo=homes[name]))
             print(f"{folder}: {name}", flush=True)
             jax.clear_caches()
+
+
+def _zoos() -> str:
+    """The study's own manifest, and that of the wheels where they are unpacked."""
+    names = ("zoo.toml", *(["wheels.toml"] if "DEPARA_WHEELS" in os.environ else []))
+    return ",".join(str(HERE / name) for name in names)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,212 @@
+"""Part 2's tables and picture: every target's truth, every estimator's verdict, and the means."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depara_jax.models import ModelSpec, load_model
+from depara_jax.reporting.heatmaps import similarity_heatmap
+from depara_jax.reporting.style import save_figure
+from experiments.pretrained_zoo.images import held_back, target_images
+from experiments.pretrained_zoo.judging import judge, summarise
+from experiments.pretrained_zoo.similarity import TWINS, family, read_cells
+from experiments.pretrained_zoo.target import target_cell
+from experiments.pretrained_zoo.transfer import (
+    baselines,
+    finetuned,
+    probe_truth,
+    scores_with_labels,
+    scores_with_target,
+    weight_count,
+)
+
+__all__ = ["print_transfer", "save_heatmap", "transfer_results"]
+
+_REFERENCE = "trained on ImageNet"
+_ELSEWHERE = "accuracy on the other targets"
+
+
+def transfer_results(
+    args: argparse.Namespace, homes: Mapping[str, tuple[str, ModelSpec]], cells: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that part 2 says, from the cells that are there; the twins counted once.
+
+    Args:
+      args: the command line.
+      homes: {network: (its manifest, its spec)}.
+      cells: {network: its part of the probe set}.
+    """
+    twins = {second for _, second in TWINS}
+    names = [n for n in homes if n not in twins]
+    targets = [t for t in args.targets.split(",") if t and any((args.output / t).glob("*.npz"))]
+    if not targets:
+        return {}
+    prior = baselines(
+        names,
+        {n: int(np.prod(homes[n][1].input.size)) for n in names},
+        {n: weight_count(load_model(n, zoo=homes[n][0])) for n in names},
+        {n: str(homes[n][1].task) for n in names},
+        {n: cells[n]["features"].shape[1] for n in names},
+    )
+    found = {t: _target(args, t, names, cells, prior) for t in targets}
+    _add_elsewhere(found)
+    probe = {t: _counted(t, row["truth"]) for t, row in found.items()}
+    tuned = {
+        t: _counted(t, row["finetuned"]["accuracy"]) for t, row in found.items() if row["finetuned"]
+    }
+    for target, row in found.items():
+        row["judged"] = {e: judge(s, probe[target]) for e, s in row["scores"].items()}
+        if target in tuned:
+            truth = tuned[target]
+            row["judged_by_finetuning"] = {e: judge(s, truth) for e, s in row["scores"].items()}
+            at96 = _counted(target, row["finetuned"]["probe"])
+            row["agreement"] = {
+                "linear probe": judge(probe[target], truth),
+                "linear probe at that resolution": judge(at96, truth),
+            }
+    scores = {t: row["scores"] for t, row in found.items()}
+    result = {"targets": found, "means": summarise(scores, probe, _REFERENCE)}
+    result["seconds"] = _feature_seconds(args, names, targets)
+    return result
+
+
+def _target(
+    args: argparse.Namespace,
+    target: str,
+    names: Sequence[str],
+    cells: Mapping[str, Any],
+    prior: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One target's truth, and every estimator's scores."""
+    shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
+    folder, first = args.output / target, held_back(target)
+    names = [n for n in names if (folder / f"{n}.npz").is_file()]
+    labelled = target_images(shared, target, args.target_images, fashion=args.fashion)
+    record = target_cell(
+        args.output / "target", shared, target,
+        images=args.images, truth=args.target_images, fashion=args.fashion,
+    )  # fmt: skip
+    mine = read_cells(args.output / "target", [target], args.images)[target]
+    mine["features"] = mine["features"].reshape(len(mine["features"]), -1)
+    with_labels, seconds = scores_with_labels(folder, names, labelled.labels[:first])
+    with_target, more = scores_with_target(mine, {n: cells[n] for n in names})
+    tuned = finetuned(args.output / "finetune" / target, names)
+    return {
+        "images": {"estimators": first, "truth": len(labelled.labels) - first},
+        "target_network": record,
+        "truth": probe_truth(folder, names, labelled, first),
+        "finetuned": tuned if tuned["accuracy"] else {},
+        "scores": with_target | with_labels | {k: dict(v) for k, v in prior.items()},
+        "seconds": {e: s / len(names) for e, s in (seconds | more).items()},
+    }
+
+
+def _add_elsewhere(found: Mapping[str, dict[str, Any]]) -> None:
+    """A prior that knows transfer: mean accuracy on the other targets, each less its average."""
+    gains: dict[str, dict[str, float]] = {}
+    for target, row in found.items():
+        accuracy = _counted(target, row["truth"])
+        average = float(np.mean(list(accuracy.values())))
+        gains[target] = {n: a - average for n, a in accuracy.items()}
+    for target, row in found.items():
+        others = [g for t, g in gains.items() if t != target]
+        row["scores"][_ELSEWHERE] = {
+            n: float(np.mean([g[n] for g in others if n in g])) if others else None
+            for n in row["truth"]
+        }
+
+
+def _counted(target: str, truth: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Mean accuracies of the networks that were not trained on the target's very images."""
+    return {
+        name: float(np.mean(values))
+        for name, values in truth.items()
+        if not (target == "cifar10" and family(name) == "CIFAR ResNet")
+    }
+
+
+def _feature_seconds(
+    args: argparse.Namespace, names: Sequence[str], targets: Sequence[str]
+) -> dict[str, float]:
+    """Mean processor seconds of a network's cell, compilation included."""
+    found = {}
+    for folder in ("probe", *targets):
+        taken = []
+        for name in names:
+            path = args.output / folder / f"{name}.npz"
+            if path.is_file():
+                with np.load(path) as file:
+                    taken.append(float(file["seconds"]))
+        found[folder] = float(np.mean(taken))
+    return found
+
+
+def save_heatmap(result: Mapping[str, Any], path: Path) -> None:
+    """Rank correlation of every estimator with every target's truth."""
+    rows = sorted(result["means"], key=lambda e: -result["means"][e]["spearman"])
+    columns = {}
+    for target, row in result["targets"].items():
+        columns[target] = [row["judged"][e].get("spearman", 0.0) for e in rows]
+    columns["mean"] = [result["means"][e]["spearman"] for e in rows]
+    for target, row in result["targets"].items():
+        judged = row.get("judged_by_finetuning")
+        if judged:
+            columns[f"{target}, fine-tuned"] = [judged[e].get("spearman", 0.0) for e in rows]
+    figure = similarity_heatmap(
+        np.asarray(list(columns.values())).T, rows, columns=list(columns), values=True,
+        label="Spearman's correlation with accuracy", title="What predicts transfer",
+    )  # fmt: skip
+    save_figure(figure, path)
+
+
+def print_transfer(result: Mapping[str, Any]) -> None:
+    """Markdown tables."""
+    targets = result["targets"]
+    tuned = [t for t, row in targets.items() if row["finetuned"]]
+    heads = [*targets, *(f"{t} tuned" for t in tuned)]
+    print(f"\n| network | family | {' | '.join(heads)} |")
+    names = list(next(iter(targets.values()))["truth"])
+    everywhere = {n: np.mean([np.mean(r["truth"][n]) for r in targets.values()]) for n in names}
+    for name in sorted(names, key=lambda n: -everywhere[n]):
+        cells = [_percent(row["truth"].get(name)) for row in targets.values()]
+        cells += [_percent(targets[t]["finetuned"]["accuracy"].get(name)) for t in tuned]
+        print(f"| {name} | {family(name)} | {' | '.join(cells)} |")
+    columns = [(t, "judged") for t in targets] + [(t, "judged_by_finetuning") for t in tuned]
+    print(f"\n| estimator | mean | minus {_REFERENCE} | regret | {columns} | seconds |")
+    order = sorted(result["means"], key=lambda e: -result["means"][e]["spearman"])
+    for name in [*order, *(e for e in next(iter(targets.values()))["judged"] if e not in order)]:
+        row = result["means"].get(name)
+        cells = ["-"] * 3
+        if row:
+            cells = [
+                _with(row["spearman"], row["interval"]),
+                _with(row["difference"], row["difference_interval"]),
+                f"{100 * row['regret']:.1f}",
+            ]
+        for target, kind in columns:
+            judged = targets[target][kind][name]
+            cells.append(
+                f"{_with(judged['spearman'], judged['interval'])}, {100 * judged['regret']:.1f}"
+                if "spearman" in judged
+                else "-"
+            )
+        taken = np.mean([row["seconds"].get(name, np.nan) for row in targets.values()])
+        print(f"| {name} | {' | '.join(cells)} | {taken:.2g} |")
+    for target, row in targets.items():
+        mean = {n: np.mean(v) for n, v in _counted(target, row["truth"]).items()}
+        at_random = max(mean.values()) - np.mean(list(mean.values()))
+        print(f"{target}: {row['images']} {row['target_network']} random regret {at_random:.3f}")
+        print(f"  {row.get('agreement', '')}")
+    print("seconds of a network's cell", result["seconds"])
+
+
+def _percent(values: Sequence[float] | None) -> str:
+    return "-" if values is None else f"{100 * np.mean(values):.1f} ({100 * np.std(values):.1f})"
+
+
+def _with(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
