@@ -4,21 +4,29 @@ DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.main --output runs/pre
 """
 
 import argparse
-import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from depara_jax.errors import DeparaError
-from depara_jax.models import Model, list_models, load_model
+from depara_jax.models import list_models, load_model
 from experiments.pretrained_zoo.cells import feature_cell, graph_cell
 from experiments.pretrained_zoo.finetune import finetune_cell, tuning_images
-from experiments.pretrained_zoo.images import PROBE, TARGETS, probe_images, target_images
+from experiments.pretrained_zoo.images import (
+    PROBE,
+    TARGETS,
+    Labelled,
+    held_back,
+    probe_images,
+    target_images,
+)
 from experiments.pretrained_zoo.report import report
 from experiments.pretrained_zoo.similarity import TWINS
+from experiments.pretrained_zoo.transfer import score_cell
 
 HERE = Path(__file__).parent
 
@@ -50,44 +58,48 @@ def main() -> int:
 
 
 def extract(args: argparse.Namespace) -> None:
-    """Every network's cells that are not there yet: graphs, features, fine-tuning, in that order.
-
-    A target whose files are not on this machine is left out, with a line that says so.
-    """
+    """Every cell that is not there yet: graphs, features, scores, fine-tuning, in that order."""
     shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
     homes = {spec.name: zoo for zoo in args.zoo.split(",") for spec in list_models(zoo)}
     names = [name for name in homes if not args.only or name in args.only.split(",")]
-    probe = probe_images(shared, args.images)
     # All graphs first: the first half of the study needs nothing else.
-    jobs: list[tuple[str, Callable[[Path, Model], None]]] = [
-        ("probe", lambda path, model: graph_cell(path, model, probe))
-    ]
-    targets = {}
-    for target in filter(None, args.targets.split(",")):
-        try:
-            targets[target] = target_images(
-                shared, target, args.target_images, fashion=args.fashion
-            )
-        except DeparaError as error:
-            sys.stderr.write(f"{target} is left out: {error}\n")
+    probe = probe_images(shared, args.images)
+    _each(args.output / "probe", {n: homes[n] for n in names}, graph_cell, images=probe)
+    twins = {second for _, second in TWINS}
+    counted = {n: homes[n] for n in names if n not in twins}
+    targets = _targets(args, shared)
     for target, labelled in targets.items():
-        jobs.append((target, functools.partial(feature_cell, images=labelled.images)))
+        folder = args.output / target
+        _each(folder, counted, feature_cell, images=labelled.images)
+        for name in counted:
+            path = args.output / "scores" / target / f"{name}.json"
+            score_cell(path, folder / f"{name}.npz", labelled.labels, held_back(target))
     for target in args.finetune.split(","):
         if target in targets:
             data = tuning_images(shared, target, fashion=args.fashion)
-            tune = functools.partial(finetune_cell, data=data, seeds=args.seeds)
-            jobs.append((f"finetune/{target}", tune))
-    twins = {second for _, second in TWINS}
-    for folder, cell in jobs:
-        for name in names:
-            if folder != "probe" and name in twins:
-                continue
-            path = args.output / folder / f"{name}.npz"
-            if path.is_file():
-                continue
-            cell(path, load_model(name, zoo=homes[name]))
-            print(f"{folder}: {name}", flush=True)
+            folder = args.output / "finetune" / target
+            _each(folder, counted, finetune_cell, data=data, seeds=args.seeds)
+
+
+def _each(folder: Path, homes: Mapping[str, str], cell: Callable[..., None], **rest: Any) -> None:
+    """A cell of each network that has none yet."""
+    for name, zoo in homes.items():
+        path = folder / f"{name}.npz"
+        if not path.is_file():
+            cell(path, load_model(name, zoo=zoo), **rest)
+            print(f"{folder.name}: {name}", flush=True)
             jax.clear_caches()
+
+
+def _targets(args: argparse.Namespace, shared: Path) -> dict[str, Labelled]:
+    """The targets asked for; one whose files are not here is left out, with a line saying so."""
+    found = {}
+    for target in filter(None, args.targets.split(",")):
+        try:
+            found[target] = target_images(shared, target, args.target_images, fashion=args.fashion)
+        except DeparaError as error:
+            sys.stderr.write(f"{target} is left out: {error}\n")
+    return found
 
 
 def _zoos() -> str:

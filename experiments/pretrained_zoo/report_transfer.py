@@ -18,8 +18,7 @@ from experiments.pretrained_zoo.target import target_cell
 from experiments.pretrained_zoo.transfer import (
     baselines,
     finetuned,
-    probe_truth,
-    scores_with_labels,
+    read_scores,
     scores_with_target,
     weight_count,
 )
@@ -42,7 +41,9 @@ def transfer_results(
     """
     twins = {second for _, second in TWINS}
     names = [n for n in homes if n not in twins]
-    targets = [t for t in args.targets.split(",") if t and any((args.output / t).glob("*.npz"))]
+    targets = [
+        t for t in args.targets.split(",") if t and any((args.output / "scores" / t).glob("*.json"))
+    ]
     if not targets:
         return {}
     prior = baselines(
@@ -83,8 +84,8 @@ def _target(
 ) -> dict[str, Any]:
     """One target's truth, and every estimator's scores."""
     shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
-    folder, first = args.output / target, held_back(target)
-    names = [n for n in names if (folder / f"{n}.npz").is_file()]
+    folder, first = args.output / "scores" / target, held_back(target)
+    names = [n for n in names if (folder / f"{n}.json").is_file()]
     labelled = target_images(shared, target, args.target_images, fashion=args.fashion)
     record = target_cell(
         args.output / "target", shared, target,
@@ -92,13 +93,13 @@ def _target(
     )  # fmt: skip
     mine = read_cells(args.output / "target", [target], args.images)[target]
     mine["features"] = mine["features"].reshape(len(mine["features"]), -1)
-    with_labels, seconds = scores_with_labels(folder, names, labelled.labels[:first])
+    truth, with_labels, seconds = read_scores(folder, names)
     with_target, more = scores_with_target(mine, {n: cells[n] for n in names})
     tuned = finetuned(args.output / "finetune" / target, names)
     return {
         "images": {"estimators": first, "truth": len(labelled.labels) - first},
         "target_network": record,
-        "truth": probe_truth(folder, names, labelled, first),
+        "truth": truth,
         "finetuned": tuned if tuned["accuracy"] else {},
         "scores": with_target | with_labels | {k: dict(v) for k, v in prior.items()},
         "seconds": {e: s / len(names) for e, s in (seconds | more).items()},

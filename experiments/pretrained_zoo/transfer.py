@@ -1,8 +1,10 @@
 """Part 2: the truth of each target, and what every estimator says of it."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,19 +12,19 @@ import numpy as np
 
 from depara_jax import RECIPES, AttributionGraph, graph_similarity
 from depara_jax.estimators import EstimatorInputs, estimate, linear_probe
+from depara_jax.files import write_atomically
 from depara_jax.graph import edges_of
 from depara_jax.models import Model
 from depara_jax.training.units import flat_values
 from experiments.pretrained_zoo.cells import GRIDS
-from experiments.pretrained_zoo.images import Labelled
 from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, signatures
 
 __all__ = [
     "LABELLED",
     "baselines",
     "finetuned",
-    "probe_truth",
-    "scores_with_labels",
+    "read_scores",
+    "score_cell",
     "scores_with_target",
     "weight_count",
 ]
@@ -36,16 +38,54 @@ _LOWER_IS_BETTER = ("pactran_gaussian",)
 Found = tuple[dict[str, dict[str, float | None]], dict[str, float]]
 
 
-def probe_truth(folder: Path, names: Sequence[str], labelled: Labelled, first: int) -> dict:
-    """{network: accuracy of a linear probe for each of three seeds} on the images from `first` on.
+def score_cell(path: Path, features: Path, labels: np.ndarray, first: int) -> None:
+    """One network's truth and the scores that need labels, on images apart.
 
-    A seed draws the five folds; within them every image is tested on once.
+    The truth is the accuracy of a linear probe on the images from `first` on, for three seeds, each
+    of which draws five folds; the scores are of the images before.
+
+    Args:
+      path: where the cell goes, JSON; one that is there stays.
+      features: the network's features and outputs on the target's images.
+      labels: of the images.
+      first: how many of the images the estimators see.
     """
-    labels, found = labelled.labels[first:], {}
-    for name in names:
-        features = _standard(_features(folder, name)[first : len(labelled.labels)])
-        found[name] = [float(linear_probe(features, labels, seed=s).value) for s in range(3)]
-    return found
+    if path.is_file():
+        return
+    with np.load(features) as file:
+        rows = file["features"].reshape(len(file["features"]), -1)[: len(labels)]
+        logits = file["logits"][:first] if "logits" in file.files else None
+    scored = _standard(rows[first:])
+    found: dict[str, Any] = {
+        "probe": [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)],
+        "scores": {},
+        "seconds": {},
+    }
+    inputs = EstimatorInputs(
+        features=rows[:first],
+        labels=labels[:first],
+        probabilities=None if logits is None else np.asarray(jax.nn.softmax(logits)),
+    )
+    for row in LABELLED:
+        began = time.process_time()
+        value = estimate(row, inputs)[row].value
+        found["seconds"][row] = time.process_time() - began
+        if value is not None and row in _LOWER_IS_BETTER:
+            value = -value
+        found["scores"][row] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(json.dumps(found).encode()))
+
+
+def read_scores(
+    folder: Path, names: Sequence[str]
+) -> tuple[dict[str, list[float]], dict[str, dict[str, float | None]], dict[str, float]]:
+    """Of the cells: {network: accuracies}, {estimator: {network: score}}, {estimator: seconds}."""
+    cells = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
+    truth = {name: cell["probe"] for name, cell in cells.items()}
+    scores = {row: {n: cell["scores"][row] for n, cell in cells.items()} for row in LABELLED}
+    seconds = {row: float(sum(c["seconds"][row] for c in cells.values())) for row in LABELLED}
+    return truth, scores, seconds
 
 
 def finetuned(folder: Path, names: Sequence[str]) -> dict[str, dict[str, list[float]]]:
@@ -58,28 +98,6 @@ def finetuned(folder: Path, names: Sequence[str]) -> dict[str, dict[str, list[fl
                 for part, values in found.items():
                     values[name] = np.atleast_1d(file[part]).tolist()
     return found
-
-
-def scores_with_labels(folder: Path, names: Sequence[str], labels: np.ndarray) -> Found:
-    """{estimator: {network: score}} on the first images, and {estimator: seconds}."""
-    found: dict[str, dict[str, float | None]] = {row: {} for row in LABELLED}
-    seconds: dict[str, float] = dict.fromkeys(LABELLED, 0.0)
-    for name in names:
-        with np.load(folder / f"{name}.npz") as file:
-            logits = file["logits"][: len(labels)] if "logits" in file.files else None
-        inputs = EstimatorInputs(
-            features=_features(folder, name)[: len(labels)],
-            labels=labels,
-            probabilities=None if logits is None else np.asarray(jax.nn.softmax(logits)),
-        )
-        for row in LABELLED:
-            began = time.process_time()
-            value = estimate(row, inputs)[row].value
-            seconds[row] += time.process_time() - began
-            if value is not None and row in _LOWER_IS_BETTER:
-                value = -value
-            found[row][name] = value
-    return found, seconds
 
 
 def scores_with_target(
@@ -129,12 +147,6 @@ def weight_count(model: Model) -> int:
     head = f"{model.spec.logits}." if model.spec.logits else None
     values = flat_values(model.variables)
     return sum(v.size for n, v in values.items() if head is None or not n.startswith(head))
-
-
-def _features(folder: Path, name: str) -> np.ndarray:
-    with np.load(folder / f"{name}.npz") as file:
-        features = file["features"]
-    return features.reshape(len(features), -1)
 
 
 def _standard(features: np.ndarray) -> np.ndarray:

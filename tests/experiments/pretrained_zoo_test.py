@@ -144,7 +144,7 @@ def test_means_over_targets_compare_with_a_reference_in_the_same_resamples(rng):
     assert found["wrong"]["regret"] == pytest.approx(np.mean(widest))
 
 
-def test_fine_tuning_learns_leaves_the_model_alone_and_is_the_same_again(tmp_path, rng):
+def test_fine_tuning_learns_and_leaves_the_model_alone(tmp_path, rng):
     model = small_network(num_classes=5)
     # Red or blue pictures: nothing that a linear head does not learn at once.
     labels = np.arange(40) % 2
@@ -152,16 +152,12 @@ def test_fine_tuning_learns_leaves_the_model_alone_and_is_the_same_again(tmp_pat
     for image, label in zip(images, labels, strict=True):
         image[..., 2 * label] += 100
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(model.variables)]
-    for name in ("one", "two"):
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-            finetune_cell(
-                tmp_path / f"{name}.npz", model, Labelled(images, labels),
-                seeds=2, train=24, steps=12,
-            )  # fmt: skip
-    first, second = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "two"))
-    assert (first["accuracy"] == second["accuracy"]).all()
-    assert first["accuracy"].shape == (2,)
-    assert first["accuracy"].min() >= 0.9
+    cell = tmp_path / "cell.npz"
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        finetune_cell(cell, model, Labelled(images, labels), seeds=2, train=24, steps=12)
+    found = dict(np.load(cell))
+    assert found["accuracy"].shape == (2,)
+    assert found["accuracy"].min() >= 0.9
     for kept, leaf in zip(before, jax.tree.leaves(model.variables), strict=True):
         assert (kept == leaf).all(), "the model given was changed"
 
