@@ -31,7 +31,7 @@ __all__ = [
 
 # The last is of the networks that have classes of their own.
 LABELLED = (
-    "logme", "h_score_shrinkage", "gbc_spherical", "transrate", "knn", "parc", "pactran_gaussian",
+    "logme", "h_score_shrinkage", "gbc_spherical", "transrate", "knn", "pactran_gaussian",
     "linear_probe", "leep",
 )  # fmt: skip
 _LOWER_IS_BETTER = ("pactran_gaussian",)
