@@ -64,6 +64,8 @@ def transfer_results(
         if target in tuned:
             truth = tuned[target]
             row["judged_by_finetuning"] = {e: judge(s, truth) for e, s in row["scores"].items()}
+            same = {n: probe[target][n] for n in truth}
+            row["judged_same_networks"] = {e: judge(s, same) for e, s in row["scores"].items()}
             at96 = _counted(target, row["finetuned"]["probe"])
             row["agreement"] = {
                 "linear probe": judge(probe[target], truth),
@@ -149,16 +151,20 @@ def _feature_seconds(
 def save_heatmap(result: Mapping[str, Any], path: Path) -> None:
     """Rank correlation of every estimator with every target's truth."""
     rows = sorted(result["means"], key=lambda e: -result["means"][e]["spearman"])
-    columns = {}
-    for target, row in result["targets"].items():
-        columns[target] = [row["judged"][e].get("spearman", 0.0) for e in rows]
-    columns["mean"] = [result["means"][e]["spearman"] for e in rows]
-    for target, row in result["targets"].items():
-        judged = row.get("judged_by_finetuning")
-        if judged:
-            columns[f"{target}, fine-tuned"] = [judged[e].get("spearman", 0.0) for e in rows]
+    means = {e: result["means"][e]["spearman"] for e in rows}
+    columns = {t: row["judged"] for t, row in result["targets"].items()}
+    tuned = {t: row for t, row in result["targets"].items() if row["finetuned"]}
+    for target, row in tuned.items():
+        count = len(row["finetuned"]["accuracy"])
+        columns[f"{target}, {count} fine-tuned"] = row["judged_by_finetuning"]
+    values = {
+        head: [judged[e]["spearman"] for e in rows]
+        for head, judged in columns.items()
+        if all("spearman" in judged[e] for e in rows)
+    }
+    values["mean of the probes"] = list(means.values())
     figure = similarity_heatmap(
-        np.asarray(list(columns.values())).T, rows, columns=list(columns), values=True,
+        np.asarray(list(values.values())).T, rows, columns=list(values), values=True,
         label="Spearman's correlation with accuracy", title="What predicts transfer",
     )  # fmt: skip
     save_figure(figure, path)
@@ -166,43 +172,52 @@ def save_heatmap(result: Mapping[str, Any], path: Path) -> None:
 
 def print_transfer(result: Mapping[str, Any]) -> None:
     """Markdown tables."""
-    targets = result["targets"]
+    targets, means = result["targets"], result["means"]
     tuned = [t for t, row in targets.items() if row["finetuned"]]
-    heads = [*targets, *(f"{t} tuned" for t in tuned)]
-    print(f"\n| network | family | {' | '.join(heads)} |")
-    names = list(next(iter(targets.values()))["truth"])
-    everywhere = {n: np.mean([np.mean(r["truth"][n]) for r in targets.values()]) for n in names}
-    for name in sorted(names, key=lambda n: -everywhere[n]):
+    _heads("network", "family", *targets, *(f"{t}, fine-tuned" for t in tuned))
+    names = list(dict.fromkeys(n for row in targets.values() for n in row["truth"]))
+    first = next(iter(targets.values()))["truth"]
+    for name in sorted(names, key=lambda n: -np.mean(first.get(n, 0))):
         cells = [_percent(row["truth"].get(name)) for row in targets.values()]
         cells += [_percent(targets[t]["finetuned"]["accuracy"].get(name)) for t in tuned]
         print(f"| {name} | {family(name)} | {' | '.join(cells)} |")
-    columns = [(t, "judged") for t in targets] + [(t, "judged_by_finetuning") for t in tuned]
-    print(f"\n| estimator | mean | minus {_REFERENCE} | regret | {columns} | seconds |")
-    order = sorted(result["means"], key=lambda e: -result["means"][e]["spearman"])
-    for name in [*order, *(e for e in next(iter(targets.values()))["judged"] if e not in order)]:
-        row = result["means"].get(name)
+    _heads("estimator", "mean", "minus ImageNet", "regret", *targets, "seconds")
+    order = sorted(means, key=lambda e: -means[e]["spearman"])
+    every = [*order, *(e for e in next(iter(targets.values()))["judged"] if e not in order)]
+    for name in every:
+        row = means.get(name)
         cells = ["-"] * 3
         if row:
-            cells = [
-                _with(row["spearman"], row["interval"]),
-                _with(row["difference"], row["difference_interval"]),
-                f"{100 * row['regret']:.1f}",
-            ]
-        for target, kind in columns:
-            judged = targets[target][kind][name]
-            cells.append(
-                f"{_with(judged['spearman'], judged['interval'])}, {100 * judged['regret']:.1f}"
-                if "spearman" in judged
-                else "-"
-            )
-        taken = np.mean([row["seconds"].get(name, np.nan) for row in targets.values()])
-        print(f"| {name} | {' | '.join(cells)} | {taken:.2g} |")
+            apart = _with(row["difference"], row["difference_interval"])
+            cells = [_with(row["spearman"], row["interval"]), apart, f"{100 * row['regret']:.1f}"]
+        cells += [_judged(found["judged"][name], interval=False) for found in targets.values()]
+        taken = [found["seconds"].get(name) for found in targets.values()]
+        cells.append("-" if taken[0] is None else f"{np.mean(taken):.2g}")
+        print(f"| {name} | {' | '.join(cells)} |")
+    for target in tuned:
+        row = targets[target]
+        _heads(f"{target}: estimator", "fine-tuned", "linear probe, the same networks")
+        for name in [*row["agreement"], *every]:
+            judged = row["agreement"] | row["judged_by_finetuning"]
+            probed = row["judged_same_networks"].get(name, {})
+            print(f"| {name} | {_judged(judged[name])} | {_judged(probed)} |")
     for target, row in targets.items():
-        mean = {n: np.mean(v) for n, v in _counted(target, row["truth"]).items()}
-        at_random = max(mean.values()) - np.mean(list(mean.values()))
-        print(f"{target}: {row['images']} {row['target_network']} random regret {at_random:.3f}")
-        print(f"  {row.get('agreement', '')}")
+        mean = list(_counted(target, row["truth"]).values())
+        at_random = 100 * (max(mean) - np.mean(mean))
+        print(f"{target}: {row['images']} {row['target_network']}; at random {at_random:.1f}")
     print("seconds of a network's cell", result["seconds"])
+
+
+def _heads(*names: str) -> None:
+    print(f"\n| {' | '.join(names)} |\n{'|---' * len(names)}|")
+
+
+def _judged(row: Mapping[str, Any], *, interval: bool = True) -> str:
+    """Correlation and, in percentage points, regret."""
+    if "spearman" not in row:
+        return "-"
+    rho = _with(row["spearman"], row["interval"]) if interval else f"{row['spearman']:.2f}"
+    return f"{rho}, {100 * row['regret']:.1f}"
 
 
 def _percent(values: Sequence[float] | None) -> str:
