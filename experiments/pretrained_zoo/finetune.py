@@ -1,6 +1,6 @@
 """Short fine-tuning of whole networks, the second truth of part 2.
 
-The protocol, fixed before the run: every network sees min(its own, 96) pixels, a linear head on its
+The protocol: every network sees min(its own, 96) pixels, a linear head on its
 encoder layer starts at zero, and trunk and head are trained together for 40 steps of 16 images
 (Adam; 1e-4 for the trunk, 1e-3 for the head, a tenth of both in the last third; mirrored images)
 on 200 images and tested on 400 others. Batch normalisation keeps its stored statistics. The head's
