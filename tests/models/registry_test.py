@@ -83,7 +83,7 @@ def test_weights_or_a_seed_must_be_given(given, word):
 
 def test_a_vgg_is_converted_once(narrow, weights_cache, tmp_path, monkeypatch):
     config = VGGConfig(11, batch_norm=True, num_classes=7, width=1 / 32)
-    np.savez(tmp_path / "seven.npz", **random_state(config, seed=0))
+    np.savez(tmp_path / "seven.npz", allow_pickle=False, **random_state(config, seed=0))
     first = build_model("vgg11_bn", weights=tmp_path / "seven.npz")
     (kept,) = weights_cache.iterdir()
     assert kept.name.startswith("vgg11_bn-")
