@@ -19,7 +19,7 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.spec import InputSpec, Model, ModelSpec
-from depara_jax.weights.mapping import Rule, assign
+from depara_jax.weights.mapping import OWN_RULES, Rule, assign
 
 __all__ = [
     "OWN_NAMES",
@@ -93,7 +93,7 @@ class Scheme(NamedTuple):
 
 
 # What `flatten_variables` wrote: converted weights, whose names are the variables' own.
-OWN_NAMES = Scheme("depara_jax", r".+\.(kernel|scale)", (Rule("(.+)", r"\1"),))
+OWN_NAMES = Scheme("depara_jax", r".+\.(kernel|scale)", OWN_RULES)
 # PyTorch counts the batches that its running statistics have seen; inference does not use it.
 _TORCH_IGNORED = (r"(.*\.)?num_batches_tracked",)
 _TORCH_NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}

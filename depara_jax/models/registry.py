@@ -92,10 +92,12 @@ class Architecture:
         kept = None
         if self.cached and plain:
             kept = read_converted(weights, self.name)
-        elif self.cached:
+        elif self.cached and weights.is_file():  # a TensorFlow checkpoint is several
             kept = remembered(self.name, num_classes, file_sha256(weights))
         if kept is not None:
             fields, tensors = kept
+            # JSON has no tuples, and a list could not be hashed.
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             config = type(self.config(num_classes))(**fields)
             return config, self.convert(config, tensors, source=source), file_sha256(weights)
         tensors, sha256 = self.read(weights)
@@ -121,6 +123,7 @@ def _vgg(depth: int, batch_norm: bool) -> Architecture:
         convert=vgg.convert,
         count_classes=vgg.count_classes,
         assemble=vgg.vgg,
+        cached=True,
     )
 
 
@@ -145,6 +148,7 @@ def _taskonomy(task: taskonomy.Task) -> Architecture:
             spec, taskonomy.forward(config), variables
         ),
         read=functools.partial(taskonomy.read_weights, task),
+        cached=True,
     )
 
 

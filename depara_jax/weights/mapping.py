@@ -17,7 +17,15 @@ import numpy as np
 
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["TRANSFORMS", "Rule", "Transform", "assign", "linear_after_flatten"]
+__all__ = [
+    "OWN_RULES",
+    "TRANSFORMS",
+    "Rule",
+    "Transform",
+    "assign",
+    "has_own_names",
+    "linear_after_flatten",
+]
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -36,6 +44,16 @@ class Rule(NamedTuple):
     source: str
     target: str
     transform: str | Transform = "identity"
+
+
+# Of converted weights, whose names are the variables' own; Flax alone calls a tensor a kernel.
+OWN_RULES = (Rule("(.+)", r"\1"),)
+_OWN_NAME = re.compile(r".+\.(kernel|scale)")
+
+
+def has_own_names(names: Iterable[str]) -> bool:
+    """Whether tensors are under the variables' own names, as a converted network's are."""
+    return any(_OWN_NAME.fullmatch(name) for name in names)
 
 
 def assign(

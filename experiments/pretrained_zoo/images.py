@@ -1,17 +1,20 @@
 """The study's photographs: the probe set, and labelled images of the target tasks."""
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from depara_jax.errors import DeparaError
+from depara_jax.errors import DeparaError, UnknownNameError
+from experiments.layer_study.data import load_target
 
-__all__ = ["TARGETS", "Labelled", "probe_images", "probe_labels", "target_images"]
+__all__ = ["PROBE", "TARGETS", "Labelled", "held_back", "probe_images", "target_images"]
 
-TARGETS = ("clothing", "cifar10")
+TARGETS = ("clothing", "cifar10", "visda", "fashion")
+PROBE = 80  # photographs that DEPARA and its kin see, unlabelled
 
 
 class Labelled(NamedTuple):
@@ -25,30 +28,51 @@ class Labelled(NamedTuple):
     images: list[np.ndarray]
     labels: np.ndarray
 
+    def rows(self, start: int, stop: int | None = None) -> "Labelled":
+        """Some of them, in their order."""
+        return Labelled(self.images[start:stop], self.labels[start:stop])
+
+
+def held_back(target: str) -> int:
+    """How many of a target's first images the estimators see; no accuracy is measured on them.
+
+    VisDA has 200 in all and its first ones are the probe set, so that those serve for both.
+    """
+    return PROBE if target == "visda" else 100
+
 
 def probe_images(shared: Path, count: int) -> list[np.ndarray]:
     """The unlabelled probe set: the first photographs that DEPARA's authors ship (VisDA, real)."""
-    return [image for _, image in _visda(shared)][:count]
+    return _visda(shared, count).images
 
 
-def probe_labels(shared: Path, count: int) -> np.ndarray:
-    """Class ids of the probe set's photographs: the third target task, whose features are there."""
-    kinds = [name.split("_")[0] for name, _ in _visda(shared)]
-    return np.unique(kinds, return_inverse=True)[1][:count]
+def target_images(
+    shared: Path, target: str, count: int, *, fashion: Path | None = None
+) -> Labelled:
+    """A target's first `count` labelled images, or as many as there are, in an order of its own.
 
+    Args:
+      shared: the shared data folder.
+      target: one of `TARGETS`.
+      count: how many; the first ones are the same whatever it is.
+      fashion: the folder with Fashion-MNIST's four .gz files.
 
-def target_images(shared: Path, target: str, count: int) -> Labelled:
-    """Labelled images of a target task."""
-    rng = np.random.default_rng(0)
+    Raises:
+      UnknownNameError: no such target.
+      DeparaError: its files are not there.
+    """
+    if target == "visda":
+        return _visda(shared, count)
+    if target == "clothing":
+        return _clothing(shared, count)
+    if target not in TARGETS:
+        raise UnknownNameError("target", target, TARGETS)
+    folder = shared / "data"
     if target == "cifar10":
-        with np.load(_existing(shared / "data/images/cifar_lossless4k.npz")) as file:
-            images, labels = list(file["X"]), file["Y"].astype(int)
-    elif target == "clothing":
-        images, labels = _clothing(shared, count, rng)
-    else:
-        raise DeparaError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
-    order = rng.permutation(len(labels))[:count]
-    return Labelled([images[i] for i in order], labels[order])
+        _existing(folder / "images/cifar_lossless4k.npz")
+    examples = load_target(target, shared=folder, fashion=fashion)
+    order = np.random.default_rng(0).permutation(len(examples))[:count]
+    return Labelled(list(examples.take(order)), examples.labels[order].astype(int))
 
 
 def _existing(path: Path) -> Path:
@@ -57,25 +81,30 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _visda(shared: Path) -> list[tuple[str, np.ndarray]]:
-    with tarfile.open(_existing(shared / "data/images/visda_real_test200.tar")) as tar:
-        members = sorted((m for m in tar if m.name.endswith(".jpg")), key=lambda m: m.name)
-        named = [(Path(m.name).name, _decoded(tar, m)) for m in members]
-    # Sorted names would put one class after the other; the probe set may be cut short.
-    order = np.random.default_rng(0).permutation(len(named))
-    return [named[i] for i in order]
+def _visda(shared: Path, count: int) -> Labelled:
+    return _from_tar(
+        _existing(shared / "data/images/visda_real_test200.tar"),
+        count,
+        lambda name: Path(name).name.split("_")[0],
+    )
 
 
-def _clothing(
-    shared: Path, count: int, rng: np.random.Generator
-) -> tuple[list[np.ndarray], np.ndarray]:
-    with tarfile.open(_existing(shared / "data/images/clothing_small_short224.tar")) as tar:
+def _clothing(shared: Path, count: int) -> Labelled:
+    return _from_tar(
+        _existing(shared / "data/images/clothing_small_short224.tar"),
+        count,
+        lambda name: name.split("/")[-2],
+    )
+
+
+def _from_tar(path: Path, count: int, kind: Callable[[str], str]) -> Labelled:
+    """Pictures of an archive; only those that are used are decoded."""
+    with tarfile.open(path) as tar:
+        # Sorted names put one class after the other, and a set may be cut short.
         members = sorted((m for m in tar if m.name.endswith(".jpg")), key=lambda m: m.name)
-        # Only those that are used are decoded.
-        chosen = [members[i] for i in rng.permutation(len(members))[:count]]
-        images = [_decoded(tar, m) for m in chosen]
-    kinds = [m.name.split("/")[-2] for m in chosen]
-    return images, np.unique(kinds, return_inverse=True)[1]
+        labels = np.unique([kind(m.name) for m in members], return_inverse=True)[1]
+        order = np.random.default_rng(0).permutation(len(members))[:count]
+        return Labelled([_decoded(tar, members[i]) for i in order], labels[order])
 
 
 def _decoded(tar: tarfile.TarFile, member: tarfile.TarInfo) -> np.ndarray:

@@ -31,9 +31,11 @@ FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}  # r
 
 
 def family(name: str) -> str:
-    """MobileNetV1, MobileNetV2 or CIFAR ResNet."""
+    """MobileNetV1, MobileNetV2, EfficientNet-Lite or CIFAR ResNet."""
     if name.startswith("cifar"):
         return "CIFAR ResNet"
+    if name.startswith("lite"):
+        return "EfficientNet-Lite"
     return "MobileNetV2" if name.startswith(("mnv2", "deeplab")) else "MobileNetV1"
 
 
@@ -104,34 +106,52 @@ def _centred_without_diagonal(gram: np.ndarray) -> np.ndarray:
     return np.where(off, gram - columns - columns.T + total, 0)
 
 
-def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str]) -> dict[str, Any]:
+def grouping(
+    matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str], *, seed: int = 0
+) -> dict[str, Any]:
     """How well similarity tells pairs of a kind from pairs that share neither task nor family.
 
     Returns:
       {kind: {"pairs": count, "auc": probability that a pair of the kind is more similar than a pair
-      that shares nothing, ties half}}, for kinds "same task", "same family", "both".
+      that shares nothing, ties half, "interval": 95%, over networks}}, for kinds "same task", "same
+      family", "both". The interval resamples networks with all their pairs; a pair of a network
+      with its own copy is no pair.
     """
     twins = {second for _, second in TWINS}
     kept = [i for i, name in enumerate(names) if name not in twins]
-    kinds: dict[str, list[float]] = {"same task": [], "same family": [], "both": [], "neither": []}
+    kinds: dict[str, list[tuple[int, int]]] = {
+        "same task": [], "same family": [], "both": [], "neither": []
+    }  # fmt: skip
     for i, j in itertools.combinations(kept, 2):
         one, two = names[i], names[j]
         task, kin = tasks[one] == tasks[two], family(one) == family(two)
-        kind = ("neither", "same family", "same task", "both")[2 * task + kin]
-        kinds[kind].append(float(matrix[i, j]))
-    nothing = np.asarray(kinds.pop("neither"))
-    return {
-        kind: {"pairs": len(values), "auc": _auc(np.asarray(values), nothing)}
-        for kind, values in kinds.items()
-    } | {"neither": {"pairs": len(nothing), "auc": 0.5}}
+        kinds[("neither", "same family", "same task", "both")[2 * task + kin]].append((i, j))
+    pairs = {kind: np.asarray(found, int).reshape(-1, 2) for kind, found in kinds.items()}
+    rng = np.random.default_rng(seed)
+    draws = [np.bincount(rng.choice(kept, len(kept)), minlength=len(names)) for _ in range(1000)]
+    found: dict[str, Any] = {}
+    for kind in ("same task", "same family", "both"):
+        above = _above(matrix[tuple(pairs[kind].T)], matrix[tuple(pairs["neither"].T)])
+        counts = [(_copies(draw, pairs[kind]), _copies(draw, pairs["neither"])) for draw in draws]
+        # A draw without any pair of the kind says nothing about it.
+        some = [a @ above @ b / (a.sum() * b.sum()) for a, b in counts if a.sum() and b.sum()]
+        found[kind] = {
+            "pairs": len(pairs[kind]),
+            "auc": float(above.mean()) if above.size else None,
+        }
+        if some:
+            found[kind]["interval"] = np.percentile(some, [2.5, 97.5]).tolist()
+    return found | {"neither": {"pairs": len(pairs["neither"]), "auc": 0.5}}
 
 
-def _auc(first: np.ndarray, second: np.ndarray) -> float | None:
-    """None where there is nothing to compare."""
-    if not (first.size and second.size):
-        return None
-    above = (first[:, None] > second).mean() + 0.5 * (first[:, None] == second).mean()
-    return float(above)
+def _above(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """[a, b] whether one is more than the other, ties half."""
+    return (first[:, None] > second) + 0.5 * (first[:, None] == second)
+
+
+def _copies(draw: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """How often each pair is among the networks drawn."""
+    return draw[pairs[:, 0]] * draw[pairs[:, 1]]
 
 
 def twin_ranks(matrix: np.ndarray, names: Sequence[str]) -> dict[str, int]:

@@ -6,11 +6,18 @@ import os
 import tomllib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from depara_jax.estimators import EstimatorInputs, estimate
+from depara_jax.models import Model
+from depara_jax.models.port import port_model, random_variables
+from depara_jax.models.resnet import ResNet, ResNetConfig
 from experiments.pretrained_zoo import main as study
+from experiments.pretrained_zoo.finetune import finetune_cell
+from experiments.pretrained_zoo.images import Labelled
+from experiments.pretrained_zoo.judging import judge, summarise
 from experiments.pretrained_zoo.similarity import (
     FEATURE_MEASURES,
     family,
@@ -18,7 +25,7 @@ from experiments.pretrained_zoo.similarity import (
     signatures,
     twin_ranks,
 )
-from experiments.pretrained_zoo.transfer import judge
+from experiments.pretrained_zoo.transfer import weight_count
 
 HERE = Path(study.__file__).parent
 SHARED = Path(os.environ.get("DEPARA_SHARED", "nowhere"))
@@ -70,17 +77,100 @@ def test_the_rank_of_a_twin_counts_the_nearer_ones():
     assert twin_ranks(matrix, names) == {"mnv2": 1, "mnv2_tf2": 2}
 
 
+def test_intervals_of_the_grouping_resample_networks(rng):
+    names = [f"{kin}_{i}" for i in range(6) for kin in ("cifar", "mnv1", "mnv2")]
+    tasks = {name: f"task{name[-1]}" for name in names}
+    noise = rng.normal(size=(18, 18))
+    noise = noise + noise.T
+    same = np.array([[tasks[a] == tasks[b] for b in names] for a in names])
+    perfect = grouping(noise + 100 * same, names, tasks)["same task"]
+    assert perfect["auc"] == 1
+    assert perfect["interval"] == [1, 1]
+    nothing = grouping(noise, names, tasks)["same task"]
+    low, high = nothing["interval"]
+    assert 0 < low < nothing["auc"] < high < 1
+    assert high - low > 0.2, "eighteen networks do not say more"
+    # Nothing of both kinds here: no figure, no interval.
+    assert grouping(noise, names, tasks)["both"] == {"pairs": 0, "auc": None}
+
+
 def test_an_estimator_is_judged_by_rank_and_by_its_first_pick():
-    truth = {"a": [0.9, 0.7], "b": [0.5], "c": [0.6]}
+    truth = {"a": 0.8, "b": 0.5, "c": 0.6}
     good = judge({"a": 3.0, "b": 1.0, "c": 2.0}, truth)
     assert good["spearman"] == pytest.approx(1)
-    assert (good["pick"], good["regret"]) == ("a", 0)
+    assert (good["picks"], good["regret"]) == (["a"], 0)
     bad = judge({"a": 1.0, "b": 3.0, "c": 2.0}, truth)
     assert bad["spearman"] == pytest.approx(-1)
-    assert (bad["pick"], round(bad["regret"], 6)) == ("b", 0.3)
+    assert (bad["picks"], round(bad["regret"], 6)) == (["b"], 0.3)
+    # Of several first ones any may be taken.
+    tied = judge({"a": 1.0, "b": 1.0, "c": 0.0}, truth)
+    assert (tied["picks"], round(tied["regret"], 6)) == (["a", "b"], 0.15)
     # A network without a score leaves the count, not the rest.
     few = judge({"a": 1.0, "b": None, "c": 0.5}, truth)
-    assert few == {"networks": 2, "pick": "a"}  # two have no order to speak of
+    assert few == {"networks": 2, "picks": ["a"]}  # two have no order to speak of
+
+
+def test_the_interval_of_a_rank_correlation_is_over_networks(rng):
+    truth = {f"n{i}": float(a) for i, a in enumerate(rng.random(60))}
+    noisy = {name: a + 0.3 * rng.normal() for name, a in truth.items()}
+    found = judge(noisy, truth)
+    low, high = found["interval"]
+    assert low < found["spearman"] < high
+    few = {name: truth[name] for name in list(truth)[:15]}
+    wide = judge(noisy, few)["interval"]
+    assert wide[1] - wide[0] > high - low
+
+
+def test_means_over_targets_compare_with_a_reference_in_the_same_resamples(rng):
+    names = [f"n{i}" for i in range(20)]
+    truth = {t: {n: float(v) for n, v in zip(names, rng.random(20), strict=True)} for t in "st"}
+    del truth["t"]["n0"]  # not every network counts for every target
+    scores = {
+        t: {
+            "right": dict(accuracy),
+            "right too": {n: 2 * a for n, a in accuracy.items()},
+            "wrong": {n: -a for n, a in accuracy.items()},
+            "partial": {n: a if n != "n3" else None for n, a in accuracy.items()},
+        }
+        for t, accuracy in truth.items()
+    }
+    found = summarise(scores, truth, "right")
+    assert set(found) == {"right", "right too", "wrong"}, "a mean over other networks is none"
+    assert found["right too"]["difference_interval"] == pytest.approx([0, 0])
+    assert found["wrong"]["spearman"] == pytest.approx(-1)
+    assert found["wrong"]["difference"] == pytest.approx(-2)
+    assert found["right"]["regret"] == 0
+    widest = [max(a.values()) - min(a.values()) for a in truth.values()]
+    assert found["wrong"]["regret"] == pytest.approx(np.mean(widest))
+
+
+def test_fine_tuning_learns_and_leaves_the_model_alone(tmp_path, rng):
+    model = small_network(num_classes=5)
+    # Red or blue pictures: nothing that a linear head does not learn at once.
+    labels = np.arange(40) % 2
+    images = [rng.integers(0, 99, (32, 32, 3)).astype(np.uint8) for _ in labels]
+    for image, label in zip(images, labels, strict=True):
+        image[..., 2 * label] += 100
+    before = [np.asarray(leaf) for leaf in jax.tree.leaves(model.variables)]
+    cell = tmp_path / "cell.npz"
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        finetune_cell(cell, model, Labelled(images, labels), seeds=2, train=24, steps=12)
+    found = dict(np.load(cell))
+    assert found["accuracy"].shape == (2,)
+    assert found["accuracy"].min() >= 0.9
+    for kept, leaf in zip(before, jax.tree.leaves(model.variables), strict=True):
+        assert (kept == leaf).all(), "the model given was changed"
+
+
+def test_weights_are_counted_without_the_classes():
+    few, many = small_network(num_classes=5), small_network(num_classes=9)
+    assert weight_count(few) == weight_count(many) > 0
+
+
+def small_network(num_classes: int) -> Model:
+    config = ResNetConfig(depth=8, family="cifar", width=0.25, num_classes=num_classes)
+    variables = random_variables(ResNet, config, jax.random.key(0))
+    return port_model(ResNet, config, variables=variables)
 
 
 @pytest.mark.slow
@@ -88,7 +178,8 @@ def test_an_estimator_is_judged_by_rank_and_by_its_first_pick():
 def test_a_small_run_ends_in_tables(tmp_path, capsys):
     arguments = argparse.Namespace(
         zoo=str(HERE / "zoo.toml"), output=tmp_path, images=8, target_images=140,
-        targets="", only="cifar_resnet8,person_detector", results=tmp_path / "r.json",
+        targets="visda,fashion", fashion=tmp_path / "nothing", finetune="", seeds=1,
+        only="cifar_resnet8,person_detector,mnv1_025", results=tmp_path / "r.json",
         figures=tmp_path,
     )  # fmt: skip
     study.extract(arguments)
@@ -96,8 +187,16 @@ def test_a_small_run_ends_in_tables(tmp_path, capsys):
     stamp = kept.stat().st_mtime_ns
     study.extract(arguments)
     assert kept.stat().st_mtime_ns == stamp, "a complete cell was made again"
-    study.report(arguments)
+    assert "fashion is left out" in capsys.readouterr().err
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+        study.report(arguments)
     result = json.loads((tmp_path / "r.json").read_text())
-    assert result["networks"] == ["person_detector", "cifar_resnet8"]
+    assert result["networks"] == ["mnv1_025", "person_detector", "cifar_resnet8"]
     assert (tmp_path / "tree.png").stat().st_size < 150_000
+    visda = result["transfer"]["targets"]["visda"]
+    assert visda["images"] == {"estimators": 80, "truth": 60}
+    assert visda["target_network"]["trained_on"] == 80
+    # Twelve classes and little data: ImageNet's features must do better than CIFAR's.
+    assert np.mean(visda["truth"]["mnv1_025"]) > np.mean(visda["truth"]["cifar_resnet8"]) > 1 / 12
+    assert visda["judged"]["DEPARA"]["networks"] == 3
     assert "| DEPARA |" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.registry import ARCHITECTURES, build_model, list_architectures
 from depara_jax.models.spec import InputSpec
 from depara_jax.models.vgg import VGGConfig
-from depara_jax.weights.readers import file_sha256, write_safetensors
+from depara_jax.weights.readers import READERS, file_sha256, write_safetensors
 from tests.references.vgg_state import random_images, random_state
 
 
@@ -78,3 +79,19 @@ def test_an_unknown_architecture_is_answered_with_the_near_ones():
 def test_weights_or_a_seed_must_be_given(given, word):
     with pytest.raises(DeparaError, match=f"give a weights file or a random seed, got {word}"):
         build_model("vgg11", **given)
+
+
+def test_a_vgg_is_converted_once(narrow, weights_cache, tmp_path, monkeypatch):
+    config = VGGConfig(11, batch_norm=True, num_classes=7, width=1 / 32)
+    np.savez(tmp_path / "seven.npz", allow_pickle=False, **random_state(config, seed=0))
+    first = build_model("vgg11_bn", weights=tmp_path / "seven.npz")
+    (kept,) = weights_cache.iterdir()
+    assert kept.name.startswith("vgg11_bn-")
+
+    def never(path):
+        raise AssertionError(f"{path} was converted again")
+
+    monkeypatch.setitem(READERS, ".npz", never)
+    again = build_model("vgg11_bn", weights=tmp_path / "seven.npz")
+    assert (again.spec, again.forward) == (first.spec, first.forward)
+    assert jax.tree.all(jax.tree.map(np.array_equal, again.variables, first.variables))

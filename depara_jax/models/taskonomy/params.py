@@ -17,7 +17,7 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.taskonomy.modeling import TaskonomyConfig, TaskonomyEncoder
-from depara_jax.weights.mapping import Rule, assign
+from depara_jax.weights.mapping import OWN_RULES, Rule, assign, has_own_names
 
 __all__ = [
     "IGNORED_IN_TF",
@@ -104,7 +104,7 @@ def _template(config: TaskonomyConfig) -> Any:
 def variables_from_tensors(
     tensors: Mapping[str, np.ndarray], config: TaskonomyConfig, *, source: str = "weights"
 ) -> Any:
-    """Variables from a port's or a TF-slim network's tensors, whichever their names say.
+    """Variables from a port's, a TF-slim or a converted network's tensors, as their names say.
 
     Args:
       tensors: {name in the source framework: array}.
@@ -116,13 +116,14 @@ def variables_from_tensors(
         missing, unknown, of another shape or not finite.
     """
     from_tf = any("/" in name for name in tensors)
+    of_framework = tf_rules if from_tf else torch_rules
     _check_channels(tensors, config, source)
     flat = [
         (".".join(map(str, path)), path, leaf)
         for path, leaf in nnx.to_flat_state(_template(config))
     ]
     arrays = assign(
-        tf_rules(config) if from_tf else torch_rules(config),
+        OWN_RULES if has_own_names(tensors) else of_framework(config),
         tensors,
         {name: leaf for name, _, leaf in flat},
         ignore=IGNORED_IN_TF if from_tf else IGNORED_IN_TORCH,

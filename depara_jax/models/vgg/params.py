@@ -13,7 +13,7 @@ from flax import nnx
 
 from depara_jax.models.vgg.config import VGGConfig
 from depara_jax.models.vgg.modeling import VGG
-from depara_jax.weights.mapping import Rule, assign, linear_after_flatten
+from depara_jax.weights.mapping import OWN_RULES, Rule, assign, has_own_names, linear_after_flatten
 from depara_jax.weights.readers import read_tensors
 
 __all__ = ["IGNORE", "convert", "count_classes", "load", "random_variables", "rules"]
@@ -41,7 +41,7 @@ def rules(config: VGGConfig) -> tuple[Rule, ...]:
 
 
 def convert(config: VGGConfig, tensors: Mapping[str, Any], *, source: str = "weights") -> Any:
-    """Variables of a VGG from tensors under torchvision's names.
+    """Variables of a VGG from tensors under torchvision's names, or the variables' own.
 
     Args:
       config: the network's shape.
@@ -57,7 +57,8 @@ def convert(config: VGGConfig, tensors: Mapping[str, Any], *, source: str = "wei
     state = _template(config)
     targets = {_name(path): leaf for path, leaf in nnx.to_flat_state(state)}
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
-    chosen = assign(rules(config), arrays, targets, ignore=IGNORE, source=source)
+    table = OWN_RULES if has_own_names(arrays) else rules(config)
+    chosen = assign(table, arrays, targets, ignore=IGNORE, source=source)
     return nnx.from_flat_state(
         [
             (path, leaf.replace(jnp.asarray(chosen[_name(path)])))

@@ -1,5 +1,6 @@
 """Taskonomy's weights from both frameworks, strictly, and the model that they make."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -17,7 +18,7 @@ from depara_jax.models.taskonomy import (
     loading,
     variables_from_tensors,
 )
-from depara_jax.weights.readers import file_sha256
+from depara_jax.weights.readers import READERS, file_sha256
 from depara_jax.weights.tf_checkpoint import read_tf_checkpoint
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "taskonomy_tf"
@@ -77,6 +78,27 @@ def test_a_ports_tensors_come_back(variables, tmp_path):
     assert model.name == "taskonomy/curvature"
     assert model.spec.sha256 == file_sha256(path)
     assert model.spec.input == TASKS["curvature"].input(64)
+
+
+def test_a_port_is_converted_once_and_a_checkpoint_never(
+    variables, weights_cache, tmp_path, monkeypatch
+):
+    entry = dataclasses.replace(ARCHITECTURES["taskonomy/curvature"], config=lambda classes: TINY)
+    np.savez(tmp_path / "curvature.npz", allow_pickle=False, **port(variables))
+    first = entry.build(tmp_path / "curvature.npz", None, None)
+    (kept,) = weights_cache.iterdir()
+
+    def never(path):
+        raise AssertionError(f"{path} was converted again")
+
+    monkeypatch.setitem(READERS, ".npz", never)
+    again = entry.build(tmp_path / "curvature.npz", None, None)
+    assert (again.spec, again.forward) == (first.spec, first.forward)
+    assert jax.tree.all(jax.tree.map(np.array_equal, again.variables, variables))
+    # Several files have no one digest.
+    entry = dataclasses.replace(ARCHITECTURES["taskonomy/rgb2sfnorm"], config=lambda classes: TINY)
+    entry.build(GOLDEN / "pixels", None, None)
+    assert list(weights_cache.iterdir()) == [kept]
 
 
 def test_a_checkpoint_makes_a_model_of_its_task():
