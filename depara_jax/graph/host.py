@@ -54,18 +54,21 @@ def cosines_with(
     return np.stack(_in_threads(one, sources))
 
 
-def centred_ranks(edges: Float[np.ndarray, "m e"], *, ties: str) -> Float[np.ndarray, "m e"]:
+def centred_ranks(
+    rows: Sequence[Float[np.ndarray, " e"]], *, ties: str
+) -> Float[np.ndarray, "m e"]:
     """Ranks of every row, centred and at unit length; a row of one value becomes zeros."""
     rank = host_ranks.average_ranks if ties == "average" else host_ranks.ordinal_ranks
-    result = np.empty_like(edges)
+    count, kind = len(rows[0]), rows[0].dtype
+    result = np.empty((len(rows), count), kind)
 
     def one(row: int) -> None:
         # The mean of the ranks 1 to e is known, whatever the ties; halves are exact.
-        ranked = rank(edges[row]) - edges.dtype.type((edges.shape[1] + 1) / 2)
+        ranked = rank(rows[row]) - kind.type((count + 1) / 2)
         length = np.sqrt(np.square(ranked).sum(dtype=np.float64))
         np.multiply(ranked, 1 / length if length != 0 else 0, out=result[row])
 
-    _in_threads(one, range(len(edges)))
+    _in_threads(one, range(len(rows)))
     return result
 
 

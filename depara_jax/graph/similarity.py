@@ -63,16 +63,23 @@ def edge_similarity(
 
     Undefined for constant edges, which `check_edges` refuses; here they give 0.
     """
-    vectors = edge_vectors(jnp.stack([a, b]), ties=ties)
+    vectors = edge_vectors([a, b], ties=ties)
     return jnp.matmul(vectors[0], vectors[1], precision=HIGHEST)
 
 
-def edge_vectors(edges: Float[Array, "m e"], *, ties: str = "average") -> Float[Array, "m e"]:
-    """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation."""
-    if sorts_on_host(edges):  # not in a compiled program, where XLA would have to sort
+def edge_vectors(
+    edges: Sequence[Float[Array, " e"]] | Float[Array, "m e"], *, ties: str = "average"
+) -> Float[Array, "m e"]:
+    """Standardised ranks of the edges: the dot product of two rows is Spearman's correlation.
+
+    Args:
+      edges: of m graphs, in one array or each in its own.
+      ties: how equal edges are ranked.
+    """
+    if sorts_on_host(edges[0]):  # not in a compiled program, where XLA would have to sort
         check_ties(ties)
-        return jnp.asarray(host.centred_ranks(host.as_numpy(edges), ties=ties))
-    return _edge_vectors(edges, ties)
+        return jnp.asarray(host.centred_ranks([host.as_numpy(row) for row in edges], ties=ties))
+    return _edge_vectors(jnp.stack(list(edges)), ties)
 
 
 @functools.partial(jax.jit, static_argnames=("ties",))
@@ -180,7 +187,7 @@ def similarity_matrix(
             gram = add_node_products(gram, [g.nodes[start : start + chunk] for g in graphs])
         node = gram / count
     if recipe.uses_edges:
-        vectors = edge_vectors(jnp.stack([g.edges for g in graphs]), ties=recipe.ties)
+        vectors = edge_vectors([g.edges for g in graphs], ties=recipe.ties)
         edge = products(vectors, vectors)
     return combine(node, edge, recipe)
 

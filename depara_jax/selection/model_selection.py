@@ -204,7 +204,7 @@ def rank_views(
     node = cosines.mean(axis=1, dtype=np.float64) if recipe.uses_nodes else None
     edge = None
     if result.edges is not None:
-        vectors = edge_vectors(jnp.stack(result.edges), ties=recipe.ties)
+        vectors = edge_vectors(result.edges, ties=recipe.ties)
         edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
     score = np.asarray(combine(node, edge, recipe).score)
     kept = np.stack(result.edges) if keep_edges and result.edges is not None else None
@@ -229,5 +229,5 @@ def rank_views(
 def _edge_products(result: Extraction, recipe: Recipe) -> Array | None:
     if result.edges is None:
         return None
-    vectors = edge_vectors(jnp.stack(result.edges), ties=recipe.ties)
+    vectors = edge_vectors(result.edges, ties=recipe.ties)
     return products(vectors, vectors)

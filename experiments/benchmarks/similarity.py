@@ -77,7 +77,7 @@ def ours(args: argparse.Namespace) -> dict[str, Any]:
     edge_cpu, edge_wall, edge = [], [], gram
 
     def edge_term() -> jax.Array:
-        vectors = edge_vectors(jnp.stack(parts))
+        vectors = edge_vectors(parts)
         return jax.block_until_ready(products(vectors, vectors))
 
     for _ in range(args.repeats + 1):
