@@ -140,11 +140,13 @@ def _maximise(points: Float[Array, "n d"], weights: Float[Array, "n m"]) -> Mixt
 
     def factor(one: tuple[Array, Array, Array]) -> Float[Array, "d d"]:
         column, mean, size = one
-        centred = points - mean
-        covariance = matmul((column[:, None] * centred).T, centred) / size
-        return jnp.linalg.cholesky(
-            covariance + REGULARIZATION * jnp.eye(mean.shape[0], dtype=mean.dtype)
-        )
+        # QR of the weighted rows over the regularisation's root, not Cholesky of the covariance: a
+        # component of fewer points than dimensions rests on the regularisation alone, which float32
+        # loses beside large variances, and then Cholesky gives NaN.
+        rows = jnp.sqrt(column / size)[:, None] * (points - mean)
+        root = REGULARIZATION**0.5 * jnp.eye(mean.shape[0], dtype=mean.dtype)
+        upper = jnp.linalg.qr(jnp.concatenate([rows, root]), mode="r")
+        return jnp.where(jnp.diagonal(upper) < 0, -upper.T, upper.T)
 
     cholesky = jax.lax.map(factor, (weights.T, means, sizes))
     return Mixture(jnp.log(sizes / sizes.sum()), means, cholesky)

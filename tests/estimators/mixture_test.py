@@ -43,6 +43,17 @@ def test_nleep_is_seeded_and_lies_below_zero(rng: np.random.Generator) -> None:
     assert max(first, other) < 0
 
 
+def test_components_of_fewer_points_than_dimensions_stay_finite(rng: np.random.Generator) -> None:
+    """Features on the scale of real networks': float32 must keep the regularisation."""
+    features = 6 * rng.normal(size=(60, 20)).astype(np.float32)
+    labels = np.arange(60) % 4
+    start = np.eye(20)[rng.integers(0, 20, 60)]
+    value = float(nleep(features, labels, responsibilities=start))
+    with jax.enable_x64(True):
+        exact = float(nleep(features.astype(np.float64), labels, responsibilities=start))
+    assert value == pytest.approx(exact, abs=1e-4)
+
+
 def test_nleep_limits(rng: np.random.Generator) -> None:
     features, labels = rng.normal(size=(12, 3)), np.arange(12) % 4
     with pytest.raises(DegenerateError, match="20 mixture components for 12 samples"):
