@@ -53,7 +53,7 @@ doctest: $(INSTALLED)
 # Ray, usearch and faiss are for the tests of sweeps over machines and of handing an index over.
 parity: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch ray usearch faiss-cpu
-	$(BIN)/python -m pytest -m "parity or slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "parity or slow"
 
 check: test lint types doctest parity
 

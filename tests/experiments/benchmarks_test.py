@@ -1,6 +1,7 @@
 """The timing scripts run to the end at a small size, and both sides compute the same numbers."""
 
 import json
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import attribution, encoder, precision
-from experiments.benchmarks.common import interleaved, product_floor
+from experiments.benchmarks.common import interleaved, peak_mb, product_floor
 
 
 def line(capsys, module, *arguments):
@@ -79,3 +80,10 @@ def test_rounding_reaches_every_product_and_its_gradient(rng):
     want = jax.lax.reduce_precision(2 * y, 8, 7) @ short_w.T
     # float32 sums of five products.
     np.testing.assert_allclose(precision._rounding(7)(program)(w, x), want, rtol=1e-5)
+
+
+def test_the_peak_is_that_of_a_process_with_what_it_held():
+    small, large = (peak_mb(operator.mul, b"x", count) for count in (1, 100_000_000))
+    # Pages that are written; the processes are the same but for them.
+    assert 5 < small
+    assert large > small + 90
