@@ -137,7 +137,7 @@ def test_sigterm_to_any_process_ends_the_whole_job_and_nothing_is_lost(tmp_path,
         for process in processes:
             process.kill()
     # Five seconds of grace, and what a loaded machine adds to the way out.
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25
     done = contents(store)
     assert 2 <= len(done) < len(artefacts)
     assert collect_garbage(Store(store)) == []  # abandoned cleanly
