@@ -11,21 +11,17 @@ convolutions and matrix products of our program take when each runs alone in XLA
 import argparse
 import json
 import os
-import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from experiments.benchmarks.common import (
-    copy_rate,
+    compiled_program,
+    engine_figures,
     interleaved,
-    machine,
-    matmul_rate,
     peak_mb,
-    product_floor,
     ratio,
-    temporary_mb,
 )
 
 QUICK = {"size": 32, "images": 2, "width": 1 / 16}
@@ -53,9 +49,7 @@ def measure(
     import jax
 
     run, variables, x, layers = ours(images, size, width)
-    started = time.perf_counter()
-    compiled = jax.jit(run).lower(variables, x).compile()
-    compile_s = time.perf_counter() - started
+    compiled, compile_s = compiled_program(run, variables, x)
     calls = {"ours": lambda: jax.block_until_ready(compiled(variables, x))}
     try:
         peers = torch_peers(images, size, width, layers)
@@ -63,10 +57,7 @@ def measure(
         peers = {}
     counts = {"ours": repeats, "pytorch": repeats, "published": max(1, repeats - 1)}
     times = interleaved(calls | peers, counts)
-    floor = product_floor(run, variables, x)
-    seconds = times["ours"]
-    clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"
-    line = {
+    return {
         "benchmark": "attribution",
         "network": "vgg19_bn",
         "images": images,
@@ -74,21 +65,11 @@ def measure(
         "layers": len(layers),
         "ratio_vs_published": ratio(times, "published"),
         "ratio_vs_pytorch": ratio(times, "pytorch"),
-        "images_per_s": round(images / seconds["median_s"], 3),
-        "floor_share": round(floor["floor_s"] / seconds[clock], 3),
         "compile_s": round(compile_s, 2),
         "peak_mb": None if quick else peak_mb(work, images, size, width),
-        "temporary_mb": temporary_mb(compiled),
-        "gflop": round(floor["gflop"], 3),
-        "gflop_per_s": round(floor["gflop"] / seconds["best_s"], 1),
-        "floor_s": round(floor["floor_s"], 4),
-        "matmul_gflop_per_s": round(matmul_rate(), 1),
-        "copy_gb_per_s": round(copy_rate(), 1),
         "largest_difference": largest_difference(compiled(variables, x), peers, layers),
-        "seconds": times,
-        **machine(),
+        **engine_figures(run, (variables, x), compiled, times, images),
     }
-    return line | {"load_after": round(os.getloadavg()[0], 2)}
 
 
 def inputs(images: int, size: int) -> np.ndarray:

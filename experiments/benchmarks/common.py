@@ -6,15 +6,19 @@ import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.machine import peak_mb as own_peak_mb
+
 __all__ = [
+    "compiled_program",
     "copy_rate",
+    "engine_figures",
     "interleaved",
     "machine",
     "matmul_rate",
@@ -90,6 +94,38 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "versions": found,
+    }
+
+
+def compiled_program(program: Any, *args: Any) -> tuple[Any, float]:
+    """The compiled program and the seconds that it took to trace and compile."""
+    import jax
+
+    started = time.perf_counter()
+    compiled = jax.jit(program).lower(*args).compile()
+    return compiled, time.perf_counter() - started
+
+
+def engine_figures(
+    program: Any, args: Sequence[Any], compiled: Any, times: Mapping[str, Any], images: int
+) -> dict[str, Any]:
+    """What every benchmark of the attribution engine says of our side, floor and rates included."""
+    import jax
+
+    ours, floor = times["ours"], product_floor(program, *args)
+    clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"
+    return {
+        "images_per_s": round(images / ours["median_s"], 3),
+        "floor_share": round(floor["floor_s"] / ours[clock], 3),
+        "temporary_mb": temporary_mb(compiled),
+        "gflop": round(floor["gflop"], 3),
+        "gflop_per_s": round(floor["gflop"] / ours["best_s"], 1),
+        "floor_s": round(floor["floor_s"], 4),
+        "matmul_gflop_per_s": round(matmul_rate(), 1),
+        "copy_gb_per_s": round(copy_rate(), 1),
+        "seconds": times,
+        **machine(),
+        "load_after": round(os.getloadavg()[0], 2),
     }
 
 
@@ -203,6 +239,4 @@ def peak_mb(work: Callable[..., Any], *args: Any) -> float:
 
 def _peak_after(work: Callable[..., Any], args: tuple[Any, ...]) -> float:
     work(*args)
-    # Not `ru_maxrss`: a child begins with its parent's, and this parent holds the other sides too.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return round(next(int(line.split()[1]) for line in lines if "VmHWM" in line) * 1024 / 1e6, 1)
+    return own_peak_mb()

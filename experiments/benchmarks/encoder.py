@@ -11,21 +11,17 @@ and matrix products of our program take when each runs alone in XLA.
 import argparse
 import json
 import os
-import time
 from typing import Any
 
 import numpy as np
 
 from experiments.benchmarks.attribution import inputs
 from experiments.benchmarks.common import (
-    copy_rate,
+    compiled_program,
+    engine_figures,
     interleaved,
-    machine,
-    matmul_rate,
     peak_mb,
-    product_floor,
     ratio,
-    temporary_mb,
 )
 
 LAYER = "compress"
@@ -54,40 +50,26 @@ def measure(
     import jax
 
     program, variables, x = ours(images, size)
-    started = time.perf_counter()
-    compiled = jax.jit(program).lower(variables, x).compile()
-    compile_s = time.perf_counter() - started
+    compiled, compile_s = compiled_program(program, variables, x)
     calls: dict[str, Any] = {"ours": lambda: jax.block_until_ready(compiled(variables, x))}
     try:
         calls |= torch_peers(images, size, compiled_too)
     except ImportError:
         compiled_too = False
     times = interleaved(calls, dict.fromkeys(calls, repeats))
-    floor = product_floor(program, variables, x)
-    clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"
-    line = {
+    return {
         "benchmark": "encoder",
         "network": "taskonomy",
         "images": images,
         "size": size,
         "ratio_vs_pytorch": ratio(times, "pytorch"),
         "ratio_vs_torch_compile": ratio(times, "torch_compile"),
-        "images_per_s": round(images / times["ours"]["median_s"], 2),
-        "floor_share": round(floor["floor_s"] / times["ours"][clock], 3),
         "compile_s": round(compile_s, 2),
         "torch_compile_s": times["torch_compile"]["first_s"] if compiled_too else None,
         "peak_mb": None if quick else peak_mb(work, images, size),
-        "temporary_mb": temporary_mb(compiled),
-        "gflop": round(floor["gflop"], 3),
-        "gflop_per_s": round(floor["gflop"] / times["ours"]["best_s"], 1),
-        "floor_s": round(floor["floor_s"], 4),
-        "matmul_gflop_per_s": round(matmul_rate(), 1),
-        "copy_gb_per_s": round(copy_rate(), 1),
         "largest_difference": _difference(compiled(variables, x), calls),
-        "seconds": times,
-        **machine(),
+        **engine_figures(program, (variables, x), compiled, times, images),
     }
-    return line | {"load_after": round(os.getloadavg()[0], 2)}
 
 
 def ours(images: int, size: int) -> tuple[Any, Any, Any]:
