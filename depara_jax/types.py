@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from depara_jax.spec import InputSpec, ModelSpec
+
 __all__ = ["Array", "Features", "Forward", "Images", "Maps", "ModelLike", "ProbeLike"]
 
 # Public functions take numpy arrays too; they return JAX arrays.
@@ -42,8 +44,8 @@ class ModelLike(Protocol):
     """What selection needs of a model; `depara_jax.Model` is one."""
 
     @property
-    def spec(self) -> Any:
-        """A `ModelSpec`."""
+    def spec(self) -> ModelSpec:
+        """Name, layers and preprocessing."""
         ...
 
     @property
@@ -62,7 +64,7 @@ class ProbeLike(Protocol):
     """What selection needs of a probe set; `depara_jax.Probe` is one."""
 
     @property
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> str:
         """Digest of the images and their order, as text."""
         ...
 
@@ -70,6 +72,6 @@ class ProbeLike(Protocol):
         """Number of images."""
         ...
 
-    def batches(self, input: Any, batch_size: int) -> Iterator[Any]:
+    def batches(self, input: InputSpec, batch_size: int) -> Iterator[np.ndarray]:
         """Preprocessed images [at most batch_size, h, w, c] in order, as `input` says."""
         ...

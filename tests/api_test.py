@@ -14,7 +14,7 @@ import depara_jax
 
 PACKAGE = Path(depara_jax.__file__).parent
 # A stage may import itself, what stands before it in its own half, and the foundations.
-FOUNDATIONS = {"types", "stats", "host_ranks", "errors", "recipe", "files"}
+FOUNDATIONS = {"types", "spec", "stats", "host_ranks", "errors", "recipe", "files"}
 NUMERICAL = ["graph", "attribution", "estimators", "evaluation", "selection"]
 ALLOWED = {
     "graph": {"graph"},
@@ -27,7 +27,7 @@ ALLOWED = {
     "sweep": {"sweep", "store", "graph", "selection", "models", "data"},
     "weights": {"weights"},
     "models": {"models", "weights"},
-    "data": {"data", "models"},
+    "data": {"data"},
     "training": {"training", "models", "data", "weights"},
     "reporting": {"reporting", "evaluation", "graph"},
 }

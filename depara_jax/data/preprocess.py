@@ -5,7 +5,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["center_crop_box", "lightness", "preprocess", "resized_size", "to_uint8_rgb"]
 

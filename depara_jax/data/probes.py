@@ -1,7 +1,6 @@
 """Probe sets: which images, in which order, as each model takes them."""
 
 import dataclasses
-import functools
 import hashlib
 import os
 import re
@@ -14,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from depara_jax.data.preprocess import preprocess
 from depara_jax.data.sources import MIN_SIDE, Source, array_source, path_source
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["Probe", "ProbeSpec", "load_probe"]
 
@@ -124,7 +123,7 @@ class Probe:
         source = array_source(images, ids, name="arrays")
         return _probe(source, range(source.size), ProbeSpec("arrays"))
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """sha256 of the images' digests in their order; neither names nor file formats enter."""
         return hashlib.sha256("".join(self.digests).encode()).hexdigest()

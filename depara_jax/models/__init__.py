@@ -5,7 +5,8 @@ Importing this package costs what the contract costs; Flax is imported when a ne
 
 from typing import TYPE_CHECKING, Any
 
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.models.model import Model
+from depara_jax.spec import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
     from depara_jax.models.catalog import list_models, load_model

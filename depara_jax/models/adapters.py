@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.spec import InputSpec, Model
+from depara_jax.models.model import Model
+from depara_jax.spec import InputSpec
 from depara_jax.types import Array
 
 __all__ = ["from_function", "from_keras", "from_linen", "from_nnx"]

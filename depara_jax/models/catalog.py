@@ -4,9 +4,10 @@ import difflib
 from pathlib import Path
 
 from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.models.model import Model
 from depara_jax.models.registry import ARCHITECTURES, build_model
-from depara_jax.models.spec import Model, ModelSpec
 from depara_jax.models.zoo import list_zoo, load_zoo_model, zoo_names
+from depara_jax.spec import ModelSpec
 
 __all__ = ["list_models", "load_model"]
 

@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.models.model import Model
 from depara_jax.models.registry import ARCHITECTURES, build_model
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.readers import file_sha256
 
 __all__ = ["Entry", "Manifest", "is_manifest", "list_manifest", "load_manifest_model"]

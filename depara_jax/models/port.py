@@ -18,7 +18,8 @@ import numpy as np
 from flax import nnx
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.models.model import Model
+from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.mapping import OWN_RULES, Rule, assign
 
 __all__ = [

@@ -20,6 +20,7 @@ from depara_jax.models import (
     vgg,
     vit,
 )
+from depara_jax.models.model import Model
 from depara_jax.models.port import (
     convert,
     flatten_variables,
@@ -27,7 +28,7 @@ from depara_jax.models.port import (
     port_spec,
     random_variables,
 )
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.cache import read_converted, remember, remembered
 from depara_jax.weights.readers import file_sha256, read_tensors
 

@@ -14,7 +14,8 @@ from typing import Any
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.encoder import EncoderConfig, build_encoder, unflatten_variables
 from depara_jax.models.manifest import is_manifest, list_manifest, load_manifest_model
-from depara_jax.models.spec import Model, ModelSpec
+from depara_jax.models.model import Model
+from depara_jax.spec import ModelSpec
 from depara_jax.weights.readers import file_sha256, read_tensors
 
 __all__ = ["FORMAT", "list_zoo", "load_zoo_model", "read_manifest", "zoo_folder", "zoo_names"]

@@ -25,6 +25,7 @@ from depara_jax.selection.prefetch import ahead
 from depara_jax.selection.step import run_step
 from depara_jax.selection.upstream import aliased_layers, check_aliases, check_walk
 from depara_jax.selection.views import View, common_grid, margins
+from depara_jax.spec import InputSpec
 from depara_jax.types import Array, ProbeLike
 
 __all__ = ["Extraction", "Progress", "extract"]
@@ -199,7 +200,7 @@ class _Walk:
             yield start, [by_input[view.model.spec.input] for view in self.views]
             start += batches[0].count
 
-    def _stream(self, input: Any) -> Iterator[Batch]:
+    def _stream(self, input: InputSpec) -> Iterator[Batch]:
         if self.placement is not None:
             return self.placement.batches(self.probe, input, self.batch_size)
         # Decoding and resizing are the host's work, which need not wait for the device.

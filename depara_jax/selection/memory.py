@@ -7,6 +7,7 @@ import jax
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
+from depara_jax.spec import InputSpec
 
 __all__ = ["Need", "batch_within", "default_batch_size", "feature_share", "program_need"]
 
@@ -27,7 +28,7 @@ class Need(NamedTuple):
     kept: int
 
 
-def default_batch_size(input: Any, recipe: Recipe | None = None) -> int:
+def default_batch_size(input: InputSpec, recipe: Recipe | None = None) -> int:
     """Images a step: 128 of 32 x 32 pixels, 10 of 224 x 224, in proportion between.
 
     On a CPU a recipe with a path takes fewer, so that its steps fit side by side (see

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from depara_jax.errors import DeparaError
+from depara_jax.spec import InputSpec
 from depara_jax.types import Array, ProbeLike
 
 __all__ = [
@@ -87,7 +88,7 @@ class Placement:
         axis = self.mesh.shape[IMAGES]
         return math.ceil(size / axis) * axis
 
-    def batches(self, probe: ProbeLike, input: Any, size: int) -> Iterator[Batch]:
+    def batches(self, probe: ProbeLike, input: InputSpec, size: int) -> Iterator[Batch]:
         """All images, `size` at a time; a host decodes those of its own devices only."""
         if jax.process_count() == 1:
             for images in probe.batches(input, size):

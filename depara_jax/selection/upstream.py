@@ -6,12 +6,12 @@ ReLU overwrites the stored features of fully connected layers. `docs/fidelity.md
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
+from depara_jax.spec import ModelSpec
 from depara_jax.types import Array, Maps
 
 __all__ = [
@@ -47,7 +47,7 @@ def accumulated(
     return result, result[layers[-1]]
 
 
-def walked_layers(spec: Any, layers: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
+def walked_layers(spec: ModelSpec, layers: Sequence[str], recipe: Recipe) -> tuple[str, ...]:
     """The layers whose maps add up in one network: the authors' loop goes through all of them.
 
     Args:
@@ -69,7 +69,7 @@ def walked_layers(spec: Any, layers: Sequence[str], recipe: Recipe) -> tuple[str
 
 
 def aliased_layers(
-    spec: Any, shapes: Mapping[str, Sequence[int]], recipe: Recipe
+    spec: ModelSpec, shapes: Mapping[str, Sequence[int]], recipe: Recipe
 ) -> frozenset[str]:
     """The layers that are fully connected and followed by a ReLU; none without the bug.
 
@@ -87,7 +87,7 @@ def aliased_layers(
     return frozenset(la for la, shape in shapes.items() if la in followed and len(shape) == 2)
 
 
-def check_walk(specs: Sequence[Any], counts: Sequence[int], recipe: Recipe) -> None:
+def check_walk(specs: Sequence[ModelSpec], counts: Sequence[int], recipe: Recipe) -> None:
     """Refuses an accumulation that is impossible or would change nothing.
 
     Args:

@@ -1,10 +1,11 @@
 """Models and their layers as one walk sees them, and the grid on which their maps meet."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
+from depara_jax.spec import InputSpec
 from depara_jax.types import ModelLike
 
 __all__ = ["Margins", "View", "common_grid", "margins"]
@@ -76,6 +77,6 @@ def margins(views: Sequence[View]) -> list[Margins | None]:
     return found if len(parts) > 1 else [None] * len(views)
 
 
-def _short_side(input: Any) -> int:
+def _short_side(input: InputSpec) -> int:
     """The photograph's shorter side after resizing."""
     return max(input.size) if input.resize is None else input.resize

@@ -22,8 +22,8 @@ KINDS = ("features", "graph", "vector")
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The code that numbers depend on; what only shows, stores or launches may change freely.
 _NUMERICAL = (
-    "types.py", "stats.py", "recipe.py", "attribution", "graph", "selection", "models", "weights",
-    "data",
+    "types.py", "spec.py", "stats.py", "recipe.py", "attribution", "graph", "selection", "models",
+    "weights", "data",
 )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from depara_jax.models import resnet as resnets
 from depara_jax.models import vgg as vggs
 from depara_jax.models.encoder.modeling import Encoder
 from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.model import Model
 from depara_jax.models.pooling import max_pool
 from depara_jax.models.port import port_model, port_spec, random_variables
-from depara_jax.models.spec import Model
 from depara_jax.models.vgg.modeling import VGG
 from depara_jax.training.units import Mode, Network, Unit, Values, flat_values, nested_values
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 from depara_jax.training.units import Network, Values
 
 __all__ = ["CachedFeatures", "ChosenView", "Data", "Images", "Prepare", "cached_features"]

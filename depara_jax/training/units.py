@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.spec import Model
+from depara_jax.models.model import Model
 
 __all__ = ["Mode", "Network", "Unit", "Values", "flat_values", "nested_values"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from depara_jax.attribution import attribute
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
-from depara_jax.models.spec import InputSpec
 from depara_jax.models.vgg import VGGConfig, forward, random_variables
 from depara_jax.recipe import Recipe
 from depara_jax.selection.upstream import accumulated
+from depara_jax.spec import InputSpec
 from experiments.fidelity.layer_half import layer_cosines
 
 __all__ = ["measure"]

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from depara_jax.errors import DeparaError
 from depara_jax.models import encoder as encoders
 from depara_jax.models.encoder import build_encoder, flatten_variables, unflatten_variables
-from depara_jax.models.spec import Model
+from depara_jax.models.model import Model
 from depara_jax.weights.readers import read_tensors, write_safetensors
 from experiments.league.config import RANDOM, Encoder, StudyConfig
 from experiments.mini_taskonomy.cells import write_text

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax import stats
-from depara_jax.models.spec import Model
+from depara_jax.models.model import Model
 from depara_jax.types import Array
 
 __all__ = ["PAIRWISE", "modelgif_matrix", "svcca_matrix", "vector_matrix"]

@@ -17,7 +17,7 @@ from depara_jax.data.probes import Probe
 from depara_jax.errors import DeparaError
 from depara_jax.files import load_arrays, write_atomically
 from depara_jax.graph.structure import edges_of
-from depara_jax.models.spec import Model
+from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
 from depara_jax.selection.league import layer_features
 from depara_jax.selection.model_selection import compare_models

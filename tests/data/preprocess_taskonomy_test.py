@@ -6,7 +6,7 @@ from skimage.color import rgb2lab
 
 from depara_jax.data.preprocess import lightness, preprocess
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 
 @pytest.fixture

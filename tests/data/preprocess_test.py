@@ -6,7 +6,7 @@ from PIL import Image
 
 from depara_jax.data.preprocess import center_crop_box, preprocess, resized_size, to_uint8_rgb
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 from tests.references import images as reference
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from depara_jax.data import Probe, ProbeSpec, load_probe, probes
 from depara_jax.data.preprocess import preprocess
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 INPUT = InputSpec(size=(8, 8), resize=9, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 

@@ -8,8 +8,8 @@ import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.registry import ARCHITECTURES, build_model, list_architectures
-from depara_jax.models.spec import InputSpec
 from depara_jax.models.vgg import VGGConfig
+from depara_jax.spec import InputSpec
 from depara_jax.weights.readers import READERS, file_sha256, write_safetensors
 from tests.references.vgg_state import random_images, random_state
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from depara_jax.data.preprocess import preprocess
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 from depara_jax.training import Examples, examples, folder_examples, tfds_examples
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (6, 6, 5, 3), dtype=np.uint8)

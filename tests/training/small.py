@@ -8,8 +8,8 @@ import numpy as np
 
 from depara_jax.models.encoder import EncoderConfig
 from depara_jax.models.resnet import ResNetConfig
-from depara_jax.models.spec import InputSpec
 from depara_jax.models.vgg import VGGConfig
+from depara_jax.spec import InputSpec
 from depara_jax.training import (
     Examples,
     Images,

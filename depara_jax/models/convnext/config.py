@@ -3,7 +3,7 @@
 import dataclasses
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["ConvNeXtConfig"]
 

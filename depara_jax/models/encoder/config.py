@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["EncoderConfig"]
 

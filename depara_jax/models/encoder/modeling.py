@@ -14,7 +14,8 @@ import jax
 from flax import nnx
 
 from depara_jax.models.encoder.config import EncoderConfig
-from depara_jax.models.spec import Model, ModelSpec
+from depara_jax.models.model import Model
+from depara_jax.spec import ModelSpec
 
 __all__ = ["Encoder", "build_encoder", "forward"]
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers import Padding
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV1Config"]
 

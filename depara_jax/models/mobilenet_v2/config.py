@@ -5,7 +5,7 @@ import dataclasses
 from depara_jax.errors import DeparaError
 from depara_jax.models.inverted import BlockShape, addresses, block_names, divisible, points
 from depara_jax.models.layers import Padding
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV2Config"]
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["EXPANSION", "Family", "ResNetConfig"]
 

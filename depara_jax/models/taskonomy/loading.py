@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
+from depara_jax.models.model import Model
 from depara_jax.models.taskonomy.modeling import TaskonomyConfig, forward
 from depara_jax.models.taskonomy.params import variables_from_tensors
 from depara_jax.models.taskonomy.tasks import Task, task_named, torch_file_task
+from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.readers import file_sha256, read_tensors
 from depara_jax.weights.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 

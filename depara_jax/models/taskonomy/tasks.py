@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from depara_jax.errors import UnknownNameError
-from depara_jax.models.spec import InputSpec
+from depara_jax.spec import InputSpec
 
 __all__ = ["TASKS", "Task", "task_named", "torch_file_task"]
 

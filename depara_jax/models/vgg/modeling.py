@@ -15,9 +15,10 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.model import Model
 from depara_jax.models.pooling import max_pool
-from depara_jax.models.spec import InputSpec, Model, ModelSpec
 from depara_jax.models.vgg.config import Kind, VGGConfig
+from depara_jax.spec import InputSpec, ModelSpec
 
 __all__ = ["VGG", "forward", "vgg", "vgg_spec"]
 
