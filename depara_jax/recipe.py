@@ -16,7 +16,6 @@ EdgeNormalization = Literal["none", "center", "zscore"]
 TieRule = Literal["average", "ordinal"]
 FeaturePointName = Literal["conv", "norm", "activation"]
 TargetSide = Literal["encoder", "logits"]
-Accumulation = Literal["off", "layers", "models"]
 
 _CHOICES = {
     "attribution": get_args(Attribution),
@@ -26,7 +25,6 @@ _CHOICES = {
     "ties": get_args(TieRule),
     "feature_point": get_args(FeaturePointName),
     "target_side": get_args(TargetSide),
-    "accumulate": get_args(Accumulation),
 }
 DEFAULT_EPSILON = 1e-4  # DeepExplain's, which the NeurIPS 2019 paper used
 DEFAULT_STEPS = 50
@@ -62,13 +60,6 @@ class Recipe:
         (or linear map), of the normalisation after it, or of the activation.
       target_side: layer selection only: whether the target network is represented by its most
         compact features or by its logits; `rank_models` and `compare_models` refuse "logits".
-      accumulate: a bug of the authors' layer selection, on demand: gradients with regard to the
-        images are never set back to zero, so that in a walk over several layers the gradient of
-        layer k is the sum of those of layers 1 to k ("layers"), to which "models" adds the total of
-        the networks walked before (in `rank_layers`, of all the target's layers). Scalars that
-        differ by a factor ("sum", "mean") are then no longer alike. "off" is the method.
-      relu_alias: another: a fully connected layer's map is of its output before the ReLU, its edges
-        are of the output after it, since an in-place ReLU overwrote the stored features (on a CPU).
       epsilon: stabiliser of epsilon-LRP; `None` for the other attributions.
       steps: midpoint steps of integrated gradients; `None` for the other attributions.
 
@@ -88,8 +79,6 @@ class Recipe:
     lam: float = 1.0
     feature_point: FeaturePointName | str = "activation"
     target_side: TargetSide | str = "encoder"
-    accumulate: Accumulation | str = "off"
-    relu_alias: bool = False
     epsilon: float | None = None
     steps: int | None = None
 
@@ -114,27 +103,6 @@ class Recipe:
             raise DeparaError(
                 f"recipe grid must be a whole number of pixels >= 1, got {self.grid!r}"
             )
-        self._check_upstream_bugs()
-
-    def _check_upstream_bugs(self) -> None:
-        """Refuses switches for bugs of the authors' code where they would change nothing."""
-        if self.accumulate != "off" and self.attribution == "saliency":
-            raise DeparaError(
-                f"recipe: accumulate={self.accumulate!r} adds up signed gradients, of which "
-                "saliency keeps the magnitude only; it needs a map that multiplies by the input"
-            )
-        if self.accumulate != "off" and not self.uses_nodes:
-            raise DeparaError(
-                f"recipe: accumulate={self.accumulate!r} has no effect with node_weight=0; only "
-                "attribution maps are accumulated"
-            )
-        if self.relu_alias and self.feature_point == "activation":
-            raise DeparaError(
-                "recipe: relu_alias=True has no effect with feature_point='activation', whose "
-                "features are after the ReLU already; it belongs to 'conv'"
-            )
-        if self.relu_alias and not self.uses_edges:
-            raise DeparaError("recipe: relu_alias=True has no effect with lam=0; it alters edges")
 
     def _fill_method_defaults(self) -> None:
         """Gives `epsilon` and `steps` their defaults where they act, else refuses them."""
@@ -186,14 +154,13 @@ class Recipe:
         """
         fixed = {"name": "maps", "edge_normalization": "none", "ties": "average", "lam": 1.0}
         sides = {"feature_point": "activation", "target_side": "encoder", "node_weight": 1.0}
-        return dataclasses.replace(self, **fixed, **sides, relu_alias=False)
+        return dataclasses.replace(self, **fixed, **sides)
 
     def graph_key(self) -> tuple:
         """The fields that a graph depends on: two graphs are comparable if theirs are equal."""
         return (
             self.attribution, self.target, self.absolute, self.channel_reduction, self.grid,
             self.edge_normalization, self.epsilon, self.steps, self.uses_nodes,
-            self.accumulate, self.relu_alias,
         )  # fmt: skip
 
 
@@ -225,19 +192,9 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
         # encoder output, maps averaged over channels.
         "tam": Recipe(name="tam", target="sum", channel_reduction="mean", lam=0.0),
         # What DEPARA's released code computes between tasks and between layers, without its bugs
-        # (docs/fidelity.md), and with them: the node term divided by 1,000 once too often;
-        # gradients that are never set back to zero; on a CPU also features overwritten by a ReLU.
+        # (docs/fidelity.md).
         "depara-task": _DEPARA_TASK,
         "depara-layer": _DEPARA_LAYER,
-        "depara-task-upstream": _DEPARA_TASK.replace(
-            name="depara-task-upstream", node_weight=0.001
-        ),
-        "depara-layer-upstream": _DEPARA_LAYER.replace(
-            name="depara-layer-upstream", accumulate="models"
-        ),
-        "depara-layer-upstream-cpu": _DEPARA_LAYER.replace(
-            name="depara-layer-upstream-cpu", accumulate="models", relu_alias=True
-        ),
         # The paper's nodes with z-scored edges: DDS (ECCV 2020) measured .862 for z-scored against
         # .740 for centred and .750 for raw cosines on Taskonomy's affinities. Ours (experiments,
         # league): .65 for this recipe, .51 with raw edges; every lambda from .25 up is alike.

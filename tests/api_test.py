@@ -15,16 +15,17 @@ import depara_jax
 PACKAGE = Path(depara_jax.__file__).parent
 # A stage may import itself, what stands before it in its own half, and the foundations.
 FOUNDATIONS = {"types", "spec", "stats", "host_ranks", "errors", "recipe", "files"}
-NUMERICAL = ["graph", "attribution", "estimators", "evaluation", "selection"]
+NUMERICAL = ["graph", "attribution", "walk", "estimators", "evaluation", "selection"]
 ALLOWED = {
     "graph": {"graph"},
     "attribution": {"attribution"},
     "estimators": {"estimators", "attribution", "graph"},
     "evaluation": {"evaluation"},
-    "selection": {"selection", "graph", "attribution", "estimators"},
+    "walk": {"walk", "graph", "attribution"},
+    "selection": {"selection", "walk", "graph", "estimators"},
     "store": {"store", "graph"},
     "index": {"index", "store", "graph"},
-    "sweep": {"sweep", "store", "graph", "selection", "models", "data"},
+    "sweep": {"sweep", "store", "graph", "walk", "selection", "models", "data"},
     "weights": {"weights"},
     "models": {"models", "weights"},
     "data": {"data"},

@@ -10,8 +10,7 @@ from depara_jax.recipe import RECIPES, Recipe, recipe_named
 
 def test_presets_are_named_after_themselves_and_hashable():
     assert list(RECIPES) == [
-        "paper", "tam", "depara-task", "depara-layer", "depara-task-upstream",
-        "depara-layer-upstream", "depara-layer-upstream-cpu", "default",
+        "paper", "tam", "depara-task", "depara-layer", "default",
     ]  # fmt: skip
     assert all(recipe.name == name for name, recipe in RECIPES.items())
     assert len({hash(recipe) for recipe in RECIPES.values()}) == len(RECIPES)
@@ -50,10 +49,6 @@ def test_presets_are_those_of_the_papers_and_their_code():
         ({"attribution": "epsilon_lrp", "epsilon": float("inf")}, "finite"),
         ({"grid": True}, "grid"),
         ({"grid": 0}, "grid"),
-        ({"accumulate": "layers", "attribution": "saliency"}, "signed gradients"),
-        ({"accumulate": "models", "node_weight": 0.0}, "node_weight=0"),
-        ({"relu_alias": True}, "feature_point='activation'"),
-        ({"relu_alias": True, "feature_point": "conv", "lam": 0.0}, "alters edges"),
     ],
 )
 def test_impossible_combinations_are_refused_when_made(changes, word):
@@ -61,9 +56,7 @@ def test_impossible_combinations_are_refused_when_made(changes, word):
         Recipe(**changes)
 
 
-@pytest.mark.parametrize(
-    "field", ["attribution", "target", "edge_normalization", "ties", "accumulate"]
-)
+@pytest.mark.parametrize("field", ["attribution", "target", "edge_normalization", "ties"])
 def test_an_unknown_choice_names_the_field(field):
     with pytest.raises(UnknownNameError, match=field):
         Recipe(**{field: "nonsense"})
@@ -79,23 +72,6 @@ def test_method_settings_get_their_defaults_only_where_they_act():
     assert Recipe(attribution="integrated_gradients").steps == 50
     assert Recipe().epsilon is None
     assert Recipe().steps is None
-
-
-def test_presets_with_the_bugs_differ_from_those_without_in_the_bugs_alone():
-    task, layer = RECIPES["depara-task"], RECIPES["depara-layer"]
-    assert RECIPES["depara-task-upstream"].replace(name="depara-task", node_weight=1.0) == task
-    for name, alias in (("depara-layer-upstream", False), ("depara-layer-upstream-cpu", True)):
-        upstream = RECIPES[name]
-        assert (upstream.accumulate, upstream.relu_alias) == ("models", alias)
-        clean = upstream.replace(name="depara-layer", accumulate="off", relu_alias=False)
-        assert clean == layer
-
-
-def test_what_a_graph_and_a_map_depend_on_includes_the_bugs():
-    layer, upstream = RECIPES["depara-layer"], RECIPES["depara-layer-upstream"]
-    cpu = RECIPES["depara-layer-upstream-cpu"]
-    assert len({r.graph_key() for r in (layer, upstream, cpu)}) == 3
-    assert layer.map_part() != upstream.map_part() == cpu.map_part()
 
 
 def test_replace_names_what_changed_and_resets_the_method_settings():

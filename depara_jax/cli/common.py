@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
@@ -71,13 +71,20 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     return recipe if args.grid is None else recipe.replace(grid=args.grid)
 
 
-def walk_options(args: argparse.Namespace) -> dict[str, int | None]:
-    """What `depara_jax.selection.extract` takes of the options.
+class WalkOptions(TypedDict):
+    """What `depara_jax.walk.Walk` takes of the options."""
+
+    batch_size: int | None
+    memory_limit: int | None
+
+
+def walk_options(args: argparse.Namespace) -> WalkOptions:
+    """Reads them.
 
     Raises:
       DeparaError: a size that cannot be read.
     """
-    options = {"batch_size": args.batch_size, "memory_limit": None}
+    options = WalkOptions(batch_size=args.batch_size, memory_limit=None)
     if args.memory_limit is not None:
         options["memory_limit"] = read_size("--memory-limit", args.memory_limit)
     return options

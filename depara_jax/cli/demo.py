@@ -40,7 +40,6 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from depara_jax.models import list_models, load_model
     from depara_jax.recipe import recipe_named
     from depara_jax.selection import compare_models, rank_layers, rank_models
-    from depara_jax.selection.upstream import refuse_between_models
     from depara_jax.store import method_facts
 
     started = time.monotonic()
@@ -50,7 +49,6 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             f"--recipe {args.recipe}: it represents the target by its logits, and the demo ranks "
             "networks by their encoders first; choose another --recipe"
         )
-    refuse_between_models(recipe)
     target = load_model(args.target, zoo=args.zoo)
     names = [spec.name for spec in list_models(args.zoo)]
     models = [load_model(name, zoo=args.zoo) for name in names]

@@ -1,15 +1,13 @@
 """Which layer of a network to transfer from (DEPARA section 3.4.2)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.model_selection import rank_views
 from depara_jax.selection.ranking import Ranking
-from depara_jax.selection.upstream import walked_layers
-from depara_jax.selection.views import View
 from depara_jax.types import ModelLike, ProbeLike
+from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
 
 __all__ = ["rank_layers"]
 
@@ -22,12 +20,13 @@ def rank_layers(
     *,
     layers: Sequence[str] | None = None,
     target_layer: str | None = None,
-    **options: Any,
+    batch_size: int | None = None,
+    memory_limit: int | None = None,
+    feature_limit: int = FEATURE_LIMIT,
+    progress: Progress | None = None,
+    placement: Placement | None = None,
 ) -> Ranking:
     """Ranks the layers of `source` by how similar their graphs are to the target's (DEPARA eq. 6).
-
-    With `recipe.accumulate` both networks are walked over all their layers at the recipe's feature
-    point, as the authors' code does, whichever of them are ranked.
 
     Args:
       target: a network trained for the target task.
@@ -37,7 +36,12 @@ def rank_layers(
       layers: addresses in `source`; by default all at the recipe's feature point.
       target_layer: address in `target`; by default its encoder layer, or its logits if the recipe's
         `target_side` says so.
-      **options: `batch_size`, `memory_limit` and others, see `depara_jax.selection.extract`.
+      batch_size: images a step; by default from the largest input size.
+      memory_limit: bytes that the walk may take beside weights and results.
+      feature_limit: bytes of features to hold between steps.
+      progress: called with (steps done, steps in all).
+      placement: devices to spread images and parameters over. `depara_jax.walk.Walk` has more on
+        all of these.
 
     Returns:
       A ranking whose names are the layers, given from shallow to deep. It keeps cosines and edges,
@@ -62,9 +66,9 @@ def rank_layers(
                     f"{target.spec.name!r} has none; name a target layer"
                 )
             target_layer = target.spec.logits
-    # Which layers add up, and become the total that is carried on, if the recipe accumulates.
-    views = [
-        View(model, layers, walked_layers(model.spec, layers, recipe))
-        for model, layers in ((target, (target.spec.check_layer(target_layer),)), (source, chosen))
-    ]
-    return rank_views("layer", views, chosen, probe, recipe, keep_edges=True, **options)
+    views = [View(target, (target.spec.check_layer(target_layer),)), View(source, chosen)]
+    walk = Walk(
+        views, probe, recipe, batch_size=batch_size, memory_limit=memory_limit,
+        feature_limit=feature_limit, progress=progress, placement=placement,
+    )  # fmt: skip
+    return rank_views("layer", walk, chosen, probe, keep_edges=True)

@@ -1,25 +1,22 @@
 """Several estimators side by side on one set of candidates: scores, ranks, one fused rank, cost."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.estimators import ESTIMATORS, Estimate, EstimatorInputs, estimate, estimator_rows
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.memory import default_batch_size
 from depara_jax.selection.model_selection import rank_models
-from depara_jax.selection.placement import filled_up
-from depara_jax.types import Forward, ModelLike, ProbeLike
+from depara_jax.types import ModelLike, ProbeLike
+from depara_jax.walk import layer_features
 
-__all__ = ["DEPARA", "Column", "League", "layer_features", "rank_by_estimators"]
+__all__ = ["DEPARA", "Column", "League", "rank_by_estimators"]
 
 DEPARA = "depara"
 
@@ -163,40 +160,6 @@ def rank_by_estimators(
         tuple(columns[name] for name in names),
         feature_seconds,
     )
-
-
-def layer_features(
-    model: ModelLike, probe: ProbeLike, layers: Sequence[str], *, batch_size: int | None = None
-) -> dict[str, Float[np.ndarray, "n d"]]:
-    """Flattened features of some layers over the whole probe set, on the host.
-
-    Args:
-      model: the network.
-      probe: images.
-      layers: addresses.
-      batch_size: images a step; the odd last batch is filled up, so that nothing compiles anew.
-
-    Raises:
-      UnknownNameError: a layer that the model does not have.
-    """
-    chosen = tuple(model.spec.check_layer(layer) for layer in layers)
-    size = min(batch_size or default_batch_size(model.spec.input), len(probe))
-    parts: list[list[np.ndarray]] = [[] for _ in chosen]
-    for images in probe.batches(model.spec.input, size):
-        count = len(images)
-        images = jnp.asarray(filled_up(images, size))
-        out = _features(model.forward, chosen, model.variables, images)
-        for kept, values in zip(parts, out, strict=True):
-            kept.append(np.asarray(values)[:count])
-    return {layer: np.concatenate(kept) for layer, kept in zip(chosen, parts, strict=True)}
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _features(
-    forward: Forward, layers: tuple[str, ...], variables: Any, images: Any
-) -> list[jax.Array]:
-    out = forward(variables, images)
-    return [out[layer].reshape(images.shape[0], -1).astype(jnp.float32) for layer in layers]
 
 
 def _depara(

@@ -1,7 +1,7 @@
 """Which network to transfer from (DEPARA section 3.4.1)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,11 +19,9 @@ from depara_jax.graph.similarity import (
 )
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.extract import Extraction, extract
 from depara_jax.selection.ranking import Ranking
-from depara_jax.selection.upstream import refuse_between_models
-from depara_jax.selection.views import View
 from depara_jax.types import Array, ModelLike, ProbeLike
+from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
 
 __all__ = [
     "ModelSimilarity",
@@ -62,7 +60,12 @@ def rank_models(
     sources: Sequence[ModelLike],
     probe: ProbeLike,
     recipe: Recipe | None = None,
-    **options: Any,
+    *,
+    batch_size: int | None = None,
+    memory_limit: int | None = None,
+    feature_limit: int = FEATURE_LIMIT,
+    progress: Progress | None = None,
+    placement: Placement | None = None,
 ) -> Ranking:
     """Ranks source networks by how similar their graphs are to the target's (DEPARA eq. 5).
 
@@ -74,19 +77,28 @@ def rank_models(
       sources: candidates, with distinct names.
       probe: unlabelled images.
       recipe: the method; `RECIPES["default"]` if none is given.
-      **options: `batch_size`, `memory_limit` and others, see `depara_jax.selection.extract`.
+      batch_size: images a step; by default from the largest input size.
+      memory_limit: bytes that the walk may take beside weights and results.
+      feature_limit: bytes of features to hold between steps.
+      progress: called with (steps done, steps in all).
+      placement: devices to spread images and parameters over. `depara_jax.walk.Walk` has more on
+        all of these.
 
     Raises:
       DegenerateError: NaN, nothing but zero maps, or features that do not tell images apart.
       DeparaError: too few images, or models that cannot be compared.
     """
     recipe = RECIPES["default"] if recipe is None else recipe
-    refuse_between_models(recipe)
+    refuse_logits(recipe)
     if not sources:
         raise DeparaError("rank_models: there are no source models to rank")
     names = tuple(source.spec.name for source in sources)
     views = [View(model, (model.spec.encoder,)) for model in (target, *sources)]
-    return rank_views("model", views, names, probe, recipe, **options)
+    walk = Walk(
+        views, probe, recipe, batch_size=batch_size, memory_limit=memory_limit,
+        feature_limit=feature_limit, progress=progress, placement=placement,
+    )  # fmt: skip
+    return rank_views("model", walk, names, probe)
 
 
 def compare_models(
@@ -95,7 +107,11 @@ def compare_models(
     recipe: Recipe | None = None,
     *,
     per_image: bool = False,
-    **options: Any,
+    batch_size: int | None = None,
+    memory_limit: int | None = None,
+    feature_limit: int = FEATURE_LIMIT,
+    progress: Progress | None = None,
+    placement: Placement | None = None,
 ) -> ModelSimilarity:
     """Similarity of all pairs of models, [m, m], from one walk over the probe set.
 
@@ -107,37 +123,46 @@ def compare_models(
       recipe: the method; `RECIPES["default"]` if none is given.
       per_image: also return the cosines image by image and the edges, for intervals over images;
         n m^2 + m e numbers.
-      **options: as in `rank_models`.
+      batch_size: as in `rank_models`, and so are the others.
+      memory_limit: bytes.
+      feature_limit: bytes.
+      progress: called with (steps done, steps in all).
+      placement: devices.
 
     Raises:
       DeparaError: as `rank_models`.
     """
     recipe = RECIPES["default"] if recipe is None else recipe
-    refuse_between_models(recipe)
+    refuse_logits(recipe)
     names = tuple(model.spec.name for model in models)
     if len(set(names)) != len(names) or not names:
         raise DeparaError(f"compare_models: needs models with distinct names, got {names}")
+    walk = Walk(
+        [View(model, (model.spec.encoder,)) for model in models], probe, recipe,
+        batch_size=batch_size, memory_limit=memory_limit, feature_limit=feature_limit,
+        progress=progress, placement=placement,
+    )  # fmt: skip
     gram = jnp.zeros((len(models), len(models)))
     images: list[np.ndarray] = []
-
-    def sink(start: int, vectors: list[Array]) -> None:
-        nonlocal gram
-        if per_image:
-            images.append(np.asarray(node_cosines(vectors), np.float32))
-        gram = add_node_products(gram, vectors)
-
-    views = [View(model, (model.spec.encoder,)) for model in models]
-    result = extract(views, probe, recipe, sink, **options)
+    for chunk in walk:
+        if recipe.uses_nodes:
+            if per_image:
+                images.append(np.asarray(node_cosines(chunk.vectors), np.float32))
+            gram = add_node_products(gram, chunk.vectors)
     node = gram / len(probe) if recipe.uses_nodes else None
-    similarity = combine(node, _edge_products(result, recipe), recipe)
+    edges = walk.edges() if recipe.uses_edges else None
+    edge = None
+    if edges is not None:
+        vectors = edge_vectors(edges, ties=recipe.ties)
+        edge = products(vectors, vectors)
     return ModelSimilarity(
         names,
-        similarity,
-        result.recipe,
+        combine(node, edge, recipe),
+        walk.recipe,
         probe.fingerprint,
-        result.zero_maps,
+        walk.zero_maps,
         np.concatenate(images) if images else None,
-        jnp.stack(result.edges) if per_image and result.edges is not None else None,
+        jnp.stack(edges) if per_image and edges is not None else None,
     )
 
 
@@ -147,7 +172,11 @@ def attribution_graphs(
     recipe: Recipe | None = None,
     *,
     layers: Sequence[str] | None = None,
-    **options: Any,
+    batch_size: int | None = None,
+    memory_limit: int | None = None,
+    feature_limit: int = FEATURE_LIMIT,
+    progress: Progress | None = None,
+    placement: Placement | None = None,
 ) -> dict[str, AttributionGraph]:
     """The graphs of one model, for one or more of its layers.
 
@@ -156,7 +185,11 @@ def attribution_graphs(
       probe: unlabelled images.
       recipe: the method; `RECIPES["default"]` if none is given.
       layers: addresses; by default the encoder layer.
-      **options: as in `rank_models`.
+      batch_size: as in `rank_models`, and so are the others.
+      memory_limit: bytes.
+      feature_limit: bytes.
+      progress: called with (steps done, steps in all).
+      placement: devices.
 
     Raises:
       UnknownNameError: a layer that the model does not have.
@@ -164,70 +197,77 @@ def attribution_graphs(
     """
     recipe = RECIPES["default"] if recipe is None else recipe
     chosen = tuple(model.spec.check_layer(layer) for layer in layers or (model.spec.encoder,))
-    chunks: list[list[Array]] = [[] for _ in chosen]
-
-    def sink(start: int, vectors: list[Array]) -> None:
-        for kept, chunk in zip(chunks, vectors, strict=True):
-            kept.append(chunk)
-
-    result = extract([View(model, chosen)], probe, recipe, sink, **options)
+    walk = Walk(
+        [View(model, chosen)], probe, recipe, batch_size=batch_size, memory_limit=memory_limit,
+        feature_limit=feature_limit, progress=progress, placement=placement,
+    )  # fmt: skip
+    chunks = [chunk.vectors for chunk in walk]
+    none = jnp.zeros(0)
     graphs = {}
     for i, layer in enumerate(chosen):
-        nodes = jnp.concatenate(chunks[i]) if chunks[i] else jnp.zeros((len(probe), 0))
-        edges = result.edges[i] if result.edges is not None else jnp.zeros(0)
-        info = GraphInfo(model.spec.name, layer, probe.fingerprint, result.recipe)
+        nodes = jnp.zeros((len(probe), 0))
+        if recipe.uses_nodes:
+            nodes = jnp.concatenate([vectors[i] for vectors in chunks])
+        edges = walk.edges()[i] if recipe.uses_edges else none
+        info = GraphInfo(model.spec.name, layer, probe.fingerprint, walk.recipe)
         graphs[layer] = AttributionGraph(nodes, edges, info)
     return graphs
 
 
 def rank_views(
-    kind: Any,
-    views: Sequence[View],
+    kind: Literal["model", "layer"],
+    walk: Walk,
     names: tuple[str, ...],
     probe: ProbeLike,
-    recipe: Recipe,
     *,
     keep_edges: bool = False,
-    **options: Any,
 ) -> Ranking:
-    """Ranks all graphs of `views` but the first against the first, which is the target's."""
+    """Ranks all graphs of a walk but the first against the first, which is the target's."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeparaError(f"ranking of {kind}s: {', '.join(twice)} named more than once")
+    recipe = walk.recipe
     cosines = np.zeros((len(names), len(probe)), np.float32)
-
-    def sink(start: int, vectors: list[Array]) -> None:
-        chunk = np.asarray(cosines_with(vectors[0], vectors[1:]))
-        cosines[:, start : start + chunk.shape[1]] = chunk
-
-    result = extract(views, probe, recipe, sink, **options)
+    for chunk in walk:
+        if recipe.uses_nodes:
+            part = np.asarray(cosines_with(chunk.vectors[0], chunk.vectors[1:]))
+            cosines[:, chunk.start : chunk.start + part.shape[1]] = part
     node = cosines.mean(axis=1, dtype=np.float64) if recipe.uses_nodes else None
-    edge = None
-    if result.edges is not None:
-        vectors = edge_vectors(result.edges, ties=recipe.ties)
+    edge = edges = None
+    if recipe.uses_edges:
+        edges = walk.edges()
+        vectors = edge_vectors(edges, ties=recipe.ties)
         edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
     score = np.asarray(combine(node, edge, recipe).score)
-    kept = np.stack(result.edges) if keep_edges and result.edges is not None else None
+    kept = np.stack(edges) if keep_edges and edges is not None else None
     return Ranking(
         kind=kind,
-        target=views[0].names()[0],
+        target=walk.names[0],
         names=names,
         score=score,
         node=node,
         edge=edge,
-        recipe=result.recipe,
+        recipe=recipe,
         probe=probe.fingerprint,
         n_images=len(probe),
-        zero_maps=result.zero_maps[1:],
-        target_zero_maps=result.zero_maps[0],
+        zero_maps=walk.zero_maps[1:],
+        target_zero_maps=walk.zero_maps[0],
         node_cosines=cosines if recipe.uses_nodes else None,
         edges=None if kept is None else kept[1:],
         target_edges=None if kept is None else kept[0],
     )
 
 
-def _edge_products(result: Extraction, recipe: Recipe) -> Array | None:
-    if result.edges is None:
-        return None
-    vectors = edge_vectors(result.edges, ties=recipe.ties)
-    return products(vectors, vectors)
+def refuse_logits(recipe: Recipe) -> None:
+    """Refuses, between models, a recipe that represents the target by its logits.
+
+    Raises:
+      DeparaError: it does; there every network is represented by its encoder's output, and
+        `target_side` would have no effect.
+    """
+    if recipe.target_side == "logits":
+        raise DeparaError(
+            f"recipe {recipe.name!r} is for layer selection: it represents the target by its "
+            "logits, but between models all networks are represented by their encoder's output; "
+            "use 'depara-task', or replace(target_side='encoder')"
+        )

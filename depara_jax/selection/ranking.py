@@ -97,8 +97,7 @@ class Ranking:
         Raises:
           DeparaError: a term that is needed was not computed.
         """
-        # Without edges there is nothing that an alias could change.
-        recipe = self.recipe.replace(lam=lam, relu_alias=self.recipe.relu_alias and lam > 0)
+        recipe = self.recipe.replace(lam=lam)
         terms = [(recipe.node_weight, self.node), (recipe.lam, self.edge)]
         used = [(weight, values) for weight, values in terms if weight > 0]
         if any(values is None for _, values in used):

@@ -22,8 +22,8 @@ KINDS = ("features", "graph", "vector")
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The code that numbers depend on; what only shows, stores or launches may change freely.
 _NUMERICAL = (
-    "types.py", "spec.py", "stats.py", "recipe.py", "attribution", "graph", "selection", "models",
-    "weights", "data",
+    "types.py", "spec.py", "stats.py", "recipe.py", "attribution", "graph", "walk", "selection",
+    "models", "weights", "data",
 )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _choices(kind: str, recipe: Recipe) -> dict[str, Any]:
     fields = recipe.to_dict()
     names = (
         "attribution", "target", "absolute", "channel_reduction", "grid", "edge_normalization",
-        "epsilon", "steps", "accumulate", "relu_alias",
+        "epsilon", "steps",
     )  # fmt: skip
     chosen = {name: fields[name] for name in names}
     chosen |= {"nodes": recipe.uses_nodes, "edges": recipe.uses_edges}

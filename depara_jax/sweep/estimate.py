@@ -94,7 +94,7 @@ def _timed(unit: Unit, probe: Probe) -> tuple[float, float, int]:
     layers = list(model.spec.layers) if unit.layers == ("all",) else [
         model.spec.encoder if layer == "encoder" else layer for layer in unit.layers
     ]  # fmt: skip
-    from depara_jax.selection.memory import default_batch_size
+    from depara_jax.walk.memory import default_batch_size
 
     size = min(unit.batch_size or default_batch_size(model.spec.input, unit.recipe), len(probe))
     part = probe.subset(range(max(3, size)))

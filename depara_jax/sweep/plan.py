@@ -149,12 +149,6 @@ def _recipe(value: Any) -> Recipe:
             f"recipes holds {value!r}; expected names or tables such as "
             '{base = "paper", grid = 16}'
         )
-    if recipe.accumulate != "off":
-        raise DeparaError(
-            f"recipe {recipe.name!r} accumulates gradients over a walk (a bug of the authors' "
-            "code), so a graph depends on its neighbours and cannot be stored for itself; use "
-            "`depara rank-layers`"
-        )
     return recipe
 
 

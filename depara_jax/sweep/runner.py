@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
-from depara_jax.selection import check_agreement
-from depara_jax.selection.placement import is_lead
 from depara_jax.store import Store, code_version, provenance
 from depara_jax.store.keys import canonical
 from depara_jax.sweep.plan import Plan
 from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for, zoo_specs
+from depara_jax.walk import check_agreement, is_lead
 
 __all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_units", "probes_of", "run_sweep"]
 

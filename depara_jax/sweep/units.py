@@ -14,14 +14,7 @@ from depara_jax.data import Probe
 from depara_jax.errors import DeparaError
 from depara_jax.models import list_models, load_model
 from depara_jax.recipe import Recipe
-from depara_jax.selection import (
-    Placement,
-    attribution_graphs,
-    check_agreement,
-    device_mesh,
-    layer_features,
-)
-from depara_jax.selection.placement import from_lead, is_lead
+from depara_jax.selection import attribution_graphs
 from depara_jax.store import (
     ArtefactKey,
     DamagedArtefactError,
@@ -36,6 +29,14 @@ from depara_jax.store import (
 )
 from depara_jax.sweep.preemption import PreemptedError
 from depara_jax.types import ModelLike
+from depara_jax.walk import (
+    Placement,
+    check_agreement,
+    device_mesh,
+    from_lead,
+    is_lead,
+    layer_features,
+)
 
 __all__ = [
     "Row",

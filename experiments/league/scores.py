@@ -19,9 +19,9 @@ from depara_jax.files import load_arrays, write_atomically
 from depara_jax.graph.structure import edges_of
 from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
-from depara_jax.selection.league import layer_features
 from depara_jax.selection.model_selection import compare_models
 from depara_jax.stats import ranks, standardize
+from depara_jax.walk import layer_features
 from experiments.league.config import RANDOM, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.kernels import PAIRWISE, modelgif_matrix, svcca_matrix, vector_matrix

@@ -10,7 +10,7 @@ from typing import Any
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.taskonomy import TaskonomyConfig
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
-from depara_jax.selection.upstream import refuse_between_models
+from depara_jax.selection.model_selection import refuse_logits
 
 __all__ = ["ESTIMATORS", "PROBE_SETS", "ExperimentConfig", "ProbeSet"]
 
@@ -85,7 +85,7 @@ class ExperimentConfig:
                     raise UnknownNameError(kind, name, known)
         for name in self.recipes:
             if name in RECIPES:
-                refuse_between_models(RECIPES[name])
+                refuse_logits(RECIPES[name])
         if not self.recipes or min(self.size, self.chunk, self.batch) < 1:
             raise DeparaError(
                 "ExperimentConfig: needs a recipe, and size, chunk and batch of at least 1, got "

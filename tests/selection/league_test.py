@@ -6,8 +6,9 @@ import pytest
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.estimators import cka_linear
 from depara_jax.recipe import RECIPES
-from depara_jax.selection import layer_features, rank_by_estimators, rank_models
+from depara_jax.selection import rank_by_estimators, rank_models
 from depara_jax.selection.league import Column, League
+from depara_jax.walk import layer_features
 from tests import networks
 
 

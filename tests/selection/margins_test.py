@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from depara_jax import RECIPES, InputSpec, Model, Probe, attribution_graphs, compare_models
-from depara_jax.selection.views import View, common_grid, margins
+from depara_jax.walk.views import View, common_grid, margins
 
 RECIPE = RECIPES["paper"].replace(lam=0.0)
 

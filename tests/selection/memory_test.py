@@ -12,8 +12,8 @@ from depara_jax.errors import DeparaError
 from depara_jax.models import InputSpec
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import rank_layers, rank_models
-from depara_jax.selection.memory import Need, batch_within, default_batch_size, program_need
-from depara_jax.selection.step import run_step
+from depara_jax.walk.memory import Need, batch_within, default_batch_size, program_need
+from depara_jax.walk.step import Program
 from tests import networks
 
 
@@ -69,11 +69,8 @@ def test_the_need_of_a_program_grows_with_the_images():
 
     def need(count):
         images = np.zeros((count, *model.spec.input.shape), np.float32)
-        arguments = (
-            model.forward, ("answer",), ("answer",), RECIPES["paper"].map_part(), (0,),
-            frozenset(), model.variables, images, None, None,
-        )  # fmt: skip
-        return program_need(run_step, arguments, "it")
+        program = Program(model.forward, ("answer",), RECIPES["paper"].map_part(), (0,))
+        return program_need(program, model.variables, images, "it")
 
     small, large = need(2), need(20)
     entries = np.prod(model.spec.input.shape)

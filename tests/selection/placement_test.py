@@ -11,7 +11,8 @@ import pytest
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES
-from depara_jax.selection import Placement, attribution_graphs, device_mesh
+from depara_jax.selection import attribution_graphs
+from depara_jax.walk import Placement, device_mesh
 from tests.networks import model, probe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,7 +21,8 @@ MANY = """
 import json, sys
 import jax, numpy as np
 from depara_jax.recipe import RECIPES
-from depara_jax.selection import Placement, attribution_graphs, compare_models, device_mesh
+from depara_jax.selection import attribution_graphs, compare_models
+from depara_jax.walk import Placement, device_mesh
 from tests.networks import model, probe
 
 jax.config.update("jax_default_matmul_precision", "highest")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from depara_jax.selection.prefetch import ahead
+from depara_jax.walk.batches import ahead
 
 
 def test_items_come_in_order_and_all_of_them():

@@ -11,11 +11,10 @@ from depara_jax.graph import edges_of
 from depara_jax.models import InputSpec, Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models, rank_layers, rank_models
-from depara_jax.selection.extract import extract
-from depara_jax.selection.features import EdgeBuilder, Slice
-from depara_jax.selection.memory import default_batch_size
-from depara_jax.selection.step import run_step
-from depara_jax.selection.views import View
+from depara_jax.walk import View, Walk
+from depara_jax.walk.edges import EdgeBuilder, Slice
+from depara_jax.walk.memory import default_batch_size
+from depara_jax.walk.step import run_step
 from tests import networks
 from tests.references import depara as reference
 
@@ -307,13 +306,9 @@ def test_progress_counts_every_step(models):
 
 
 def test_edges_only_needs_no_maps(models):
-    def sink(start, vectors):
-        raise AssertionError("maps were computed")
-
-    recipe = Recipe(node_weight=0.0)
-    result = extract([View(models[0], ("answer",))], networks.probe(5), recipe, sink)
-    assert result.edges is not None
-    assert result.edges[0].shape == (10,)
+    walk = Walk([View(models[0], ("answer",))], networks.probe(5), Recipe(node_weight=0.0))
+    assert [chunk.vectors for chunk in walk] == [()]
+    assert walk.edges()[0].shape == (10,)
 
 
 def test_batch_sizes_shrink_with_the_image():

@@ -61,7 +61,6 @@ def test_the_digest_is_of_what_is_computed_not_of_where():
         ({"recipes": ["paper", {"base": "paper"}]}, "paper more than once"),
         ({"recipes": [{"base": "paper", "lamda": 1}]}, "unknown recipe field 'lamda'"),
         ({"recipes": [7]}, "expected names or tables"),
-        ({"recipes": ["depara-layer-upstream"]}, "accumulates"),
         ({"probes": [{"source": "x", "cuont": 1}]}, "unknown probe field 'cuont'"),
         ({"probes": [{"source": "x", "count": "1"}]}, "expected a whole number"),
         ({"probes": [1]}, "expected texts or tables"),

@@ -8,23 +8,21 @@ side. The programs stay as they are: GSPMD adds what has to be exchanged.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from depara_jax.errors import DeparaError
 from depara_jax.spec import InputSpec
 from depara_jax.types import Array, ProbeLike
+from depara_jax.walk.batches import Batch, filled_up
 
 __all__ = [
-    "Batch",
     "Placement",
     "check_agreement",
     "device_mesh",
-    "filled_up",
     "from_lead",
     "is_lead",
     "to_host",
@@ -33,22 +31,10 @@ __all__ = [
 IMAGES, PARAMETERS = "images", "parameters"
 
 
-class Batch(NamedTuple):
-    """One chunk of images as one model sees it.
-
-    Attributes:
-      count: images in it; the rows after them repeat the last one.
-      images: [b, h, w, c], b the same for every chunk.
-    """
-
-    count: int
-    images: jax.Array
-
-
 def device_mesh(
     *, images: int = 0, parameters: int = 1, devices: Sequence[Any] | None = None
 ) -> Mesh:
-    """A mesh of devices for `extract`.
+    """A mesh of devices for a `Placement`.
 
     Args:
       images: devices along the axis that images are sharded over; 0 takes all that are left.
@@ -195,15 +181,3 @@ def from_lead(values: np.ndarray) -> np.ndarray:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.broadcast_one_to_all(values))
-
-
-def filled_up(images: np.ndarray, size: int) -> np.ndarray:
-    """An odd last batch with its last image repeated, so that no network is compiled anew."""
-    if len(images) == size:
-        return images
-    return np.concatenate([images, np.repeat(images[-1:], size - len(images), 0)])
-
-
-def put(batch: np.ndarray, size: int) -> Batch:
-    """A batch where JAX puts arrays by default."""
-    return Batch(len(batch), jnp.asarray(filled_up(batch, size)))

@@ -1,6 +1,6 @@
 """How many images a step takes: by a rule of thumb, or by what the compiled programs need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +8,7 @@ import jax
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
+from depara_jax.walk.step import Program, run_step
 
 __all__ = ["Need", "batch_within", "default_batch_size", "feature_share", "program_need"]
 
@@ -46,16 +47,17 @@ def feature_share(memory_limit: int) -> int:
     return memory_limit // 4
 
 
-def program_need(program: Any, arguments: Sequence[Any], name: str) -> Need:
-    """What a jitted program needs for these arguments, as XLA says; it is compiled, not run.
+def program_need(program: Program, variables: Any, images: Any, name: str) -> Need:
+    """What a step needs for these arrays, as XLA says; it is compiled, not run.
 
     Args:
-      program: jitted, giving an object with `vectors`.
-      arguments: arrays or shapes.
+      program: of the step.
+      variables: arrays or shapes.
+      images: an array or its shape.
       name: of the network.
     """
-    lowered = program.lower(*arguments)
-    memory = lowered.compile().memory_analysis()
+    lowered = run_step.lower(program, variables, images)
+    memory: Any = lowered.compile().memory_analysis()
     vectors = lowered.out_info.vectors
     kept = sum(v.size * v.dtype.itemsize for v in vectors)
     return Need(name, memory.temp_size_in_bytes + memory.output_size_in_bytes, kept)

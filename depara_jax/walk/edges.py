@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax.graph.structure import edges_from_gram, edges_of, normalize_features
-from depara_jax.selection.placement import Placement, to_host
 from depara_jax.types import Array
+from depara_jax.walk.placement import Placement, to_host
 
 __all__ = ["EdgeBuilder", "Slice", "plan_passes"]
 

@@ -1,7 +1,11 @@
 """Models and their layers as one walk sees them, and the grid on which their maps meet."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
@@ -19,17 +23,22 @@ class View(NamedTuple):
     Attributes:
       model: the network.
       layers: addresses of the graphs' layers.
-      walk: with a recipe that accumulates, all layers whose maps are added up, in that order, the
-        graphs' among them; by default `layers`.
     """
 
     model: ModelLike
     layers: tuple[str, ...]
-    walk: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """One name a graph."""
         return [f"{self.model.spec.name}:{layer}" for layer in self.layers]
+
+    def feature_sizes(self) -> list[int]:
+        """Feature entries an image of each layer; nothing is computed."""
+        spec, forward = self.model.spec, self.model.forward
+        images = jax.ShapeDtypeStruct((2, *spec.input.shape), jnp.float32)
+        # Any mapping may be returned; JAX knows dictionaries.
+        shapes = jax.eval_shape(lambda v, x: dict(forward(v, x)), self.model.variables, images)
+        return [math.prod(shapes[spec.check_layer(layer)].shape[1:]) for layer in self.layers]
 
 
 def common_grid(views: Sequence[View], recipe: Recipe) -> Recipe:
