@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from depara_jax import host_ranks
 from depara_jax.errors import UnknownNameError
+from depara_jax.host import ranks as host_ranks
+from depara_jax.host.platform import platform
 from depara_jax.types import Array
 
 __all__ = [
@@ -69,7 +70,7 @@ def in_host_memory(values: Array) -> bool:
     if isinstance(values, jax.core.Tracer):
         return False
     if not isinstance(values, jax.Array):
-        return jax.default_backend() == "cpu"
+        return platform() == "cpu"
     return values.is_fully_addressable and all(d.platform == "cpu" for d in values.devices())
 
 

@@ -14,9 +14,10 @@ import depara_jax
 
 PACKAGE = Path(depara_jax.__file__).parent
 # A stage may import itself, what stands before it in its own half, and the foundations.
-FOUNDATIONS = {"types", "spec", "stats", "host_ranks", "errors", "recipe", "files"}
+FOUNDATIONS = {"types", "spec", "stats", "host", "errors", "recipe", "files"}
 NUMERICAL = ["graph", "attribution", "walk", "estimators", "evaluation", "selection"]
 ALLOWED = {
+    "host": {"host"},
     "graph": {"graph"},
     "attribution": {"attribution"},
     "estimators": {"estimators", "attribution", "graph"},
@@ -57,6 +58,11 @@ def test_experiments_are_not_imported_by_the_library():
     for path in PACKAGE.rglob("*.py"):
         assert "import experiments" not in path.read_text()
         assert "from experiments" not in path.read_text()
+
+
+def test_one_place_asks_jax_for_its_backend():
+    files = [path for path in PACKAGE.rglob("*.py") if "default_backend" in path.read_text()]
+    assert files == [PACKAGE / "host" / "platform.py"]
 
 
 def loaded_by(statement: str) -> set[str]:

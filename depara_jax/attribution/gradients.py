@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from depara_jax.host.platform import platform
 from depara_jax.types import Array
 
 __all__ = ["TARGETS", "integrated_gradients", "layer_gradients", "steps_at_once"]
@@ -88,10 +89,10 @@ def steps_at_once(steps: int, images: tuple[int, ...], backend: str | None = Non
     Args:
       steps: of the whole path.
       images: shape [n, h, w, c] of the batch.
-      backend: of JAX; by default the one in use.
+      backend: of JAX; by default the one that the program is made for.
     """
     at_once = min(steps, PIXELS_AT_ONCE // (images[0] * images[1] * images[2]))
-    if (backend or jax.default_backend()) != "cpu" or at_once * MOST_PARTS < steps:
+    if (backend or platform()) != "cpu" or at_once * MOST_PARTS < steps:
         return 1
     return at_once
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
-from depara_jax.graph import host
 from depara_jax.graph.structure import AttributionGraph
+from depara_jax.host import cosines as host
 from depara_jax.recipe import Recipe
 from depara_jax.stats import (
     check_ties,

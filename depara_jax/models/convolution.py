@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from depara_jax.host.platform import platform
 from depara_jax.types import Array
 
 __all__ = ["convolution"]
@@ -34,7 +35,7 @@ def convolution(
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     if as_product is None:
-        as_product = jax.default_backend() == "cpu"
+        as_product = platform() == "cpu"
     if not (as_product and _of_single_pixels(kernel, padding, settings)):
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **settings)
     down, right = strides

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.host.platform import platform
 from depara_jax.models.convolution import convolution
 from depara_jax.types import Array
 
@@ -133,7 +134,7 @@ def depthwise_conv(
         for n, k in zip(x.shape[1:3], taps, strict=True)
     ]
     if shifted is None:
-        shifted = jax.default_backend() == "cpu"
+        shifted = platform() == "cpu"
     if not shifted:
         return jax.lax.conv_general_dilated(
             x, kernel, (stride, stride), pads, rhs_dilation=(dilation, dilation),

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float
 
+from depara_jax.host.platform import platform
 from depara_jax.models.layers import Padding, window_padding
 from depara_jax.types import Array
 
@@ -35,7 +36,7 @@ def max_pool(
     """
     x = jnp.asarray(x)
     if shifted is None:
-        shifted = jax.default_backend() == "cpu"
+        shifted = platform() == "cpu"
     if padding is not None:
         around = [window_padding(n, size, stride, 1, padding) for n in x.shape[1:3]]
         x = jnp.pad(x, ((0, 0), *around, (0, 0)), constant_values=-jnp.inf)

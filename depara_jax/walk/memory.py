@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-
 from depara_jax.errors import DeparaError
+from depara_jax.host.platform import platform
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
 from depara_jax.walk.step import Program, run_step
@@ -37,7 +36,7 @@ def default_batch_size(input: InputSpec, recipe: Recipe | None = None) -> int:
     """
     height, width = input.size
     most = min(128, max(2, 2**19 // (height * width)))
-    if recipe is None or recipe.steps is None or jax.default_backend() != "cpu":
+    if recipe is None or recipe.steps is None or platform() != "cpu":
         return most
     return max(1, min(most, 2**20 // (height * width * recipe.steps)))
 

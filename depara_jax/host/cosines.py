@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from depara_jax import host_ranks
+from depara_jax.host import ranks
 from depara_jax.types import Array
 
 __all__ = ["as_numpy", "centred_ranks", "cosines_with", "map_cosines"]
@@ -58,7 +58,7 @@ def centred_ranks(
     rows: Sequence[Float[np.ndarray, " e"]], *, ties: str
 ) -> Float[np.ndarray, "m e"]:
     """Ranks of every row, centred and at unit length; a row of one value becomes zeros."""
-    rank = host_ranks.average_ranks if ties == "average" else host_ranks.ordinal_ranks
+    rank = ranks.average_ranks if ties == "average" else ranks.ordinal_ranks
     count, kind = len(rows[0]), rows[0].dtype
     result = np.empty((len(rows), count), kind)
 

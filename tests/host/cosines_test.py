@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from depara_jax.graph import host
 from depara_jax.graph.similarity import (
     _add_node_products,
     _cosines_with,
@@ -17,6 +16,7 @@ from depara_jax.graph.similarity import (
     edge_vectors,
     node_cosines,
 )
+from depara_jax.host import cosines
 from depara_jax.stats import HOST_SORT
 
 # Float32 products over runs of 1,024 entries, added up in float64: far below one part in 10**6.
@@ -45,15 +45,15 @@ def maps(rng, models, images, entries):
 def test_sizes_that_fill_no_block(rng, models, entries):
     nodes = maps(rng, models, 3, entries)
     expected = slow(nodes)
-    np.testing.assert_allclose(host.map_cosines(nodes), expected, atol=TOLERANCE)
-    against = host.cosines_with(nodes[0], nodes)
+    np.testing.assert_allclose(cosines.map_cosines(nodes), expected, atol=TOLERANCE)
+    against = cosines.cosines_with(nodes[0], nodes)
     np.testing.assert_allclose(against, expected[:, 0].T, atol=TOLERANCE)
 
 
 def test_more_models_than_one_tile_of_rows(rng):
-    nodes = maps(rng, host.ROWS + host.COLUMNS + 3, 1, 40)
+    nodes = maps(rng, cosines.ROWS + cosines.COLUMNS + 3, 1, 40)
     unit = np.stack([one[0] / np.linalg.norm(one[0]) for one in nodes]).astype(np.float64)
-    np.testing.assert_allclose(host.map_cosines(nodes)[0], unit @ unit.T, atol=TOLERANCE)
+    np.testing.assert_allclose(cosines.map_cosines(nodes)[0], unit @ unit.T, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-12, 1e17, 1e30])
@@ -64,8 +64,8 @@ def test_squares_that_leave_the_range_of_float32(rng, scale):
     nodes[2][0] *= np.float32(scale)  # one image of a model only
     # At 1e-38 the entries themselves have lost digits, to subnormal numbers.
     tolerance = 1e-5 if scale == 1e-38 else TOLERANCE
-    np.testing.assert_allclose(host.map_cosines(nodes), expected, atol=tolerance)
-    against = host.cosines_with(nodes[1], nodes)
+    np.testing.assert_allclose(cosines.map_cosines(nodes), expected, atol=tolerance)
+    against = cosines.cosines_with(nodes[1], nodes)
     np.testing.assert_allclose(against, expected[:, 1].T, atol=tolerance)
 
 
@@ -73,11 +73,11 @@ def test_zero_maps_have_cosine_0_and_nan_stays(rng):
     nodes = maps(rng, 3, 3, 50)
     nodes[1][0] = 0
     nodes[2][1, 7] = np.nan
-    got, expected = host.map_cosines(nodes), slow(nodes)
+    got, expected = cosines.map_cosines(nodes), slow(nodes)
     expected[1, 2, :] = expected[1, :, 2] = np.nan
     np.testing.assert_allclose(got, expected, atol=TOLERANCE)
     np.testing.assert_array_equal(got[0, 1], 0)
-    np.testing.assert_allclose(host.cosines_with(nodes[0], nodes), got[:, 0].T, atol=TOLERANCE)
+    np.testing.assert_allclose(cosines.cosines_with(nodes[0], nodes), got[:, 0].T, atol=TOLERANCE)
 
 
 def test_nearly_equal_maps_are_told_apart(rng):
@@ -85,7 +85,7 @@ def test_nearly_equal_maps_are_told_apart(rng):
     second = first + 1e-3 * rng.normal(size=first.shape)
     nodes = [first.astype(np.float32), second.astype(np.float32)]
     # 1 - cosine is 5e-7; it is known to a tenth, as the sums run in float64 across blocks.
-    np.testing.assert_allclose(1 - host.map_cosines(nodes), 1 - slow(nodes), atol=5e-8)
+    np.testing.assert_allclose(1 - cosines.map_cosines(nodes), 1 - slow(nodes), atol=5e-8)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
