@@ -8,14 +8,14 @@ WORKERS ?= 2
 # The measurements of `make bench`, one JSON line each.
 BENCHMARKS := attribution encoder similarity scaling precision estimators sweep index
 
-.PHONY: help setup demo test lint format types doctest parity check bench clean
+.PHONY: help setup demo test lint format types doctest parity slow check bench clean
 
 help:
 	@echo "make demo    set up, then rank the packaged zoo's networks and layers, with pictures"
 	@echo "make test    set up, then run the tests"
-	@echo "make check   what CI runs: test, lint, types, doctest, parity"
+	@echo "make check   what CI runs: test, lint, types, doctest, parity, slow"
 	@echo "make bench   the benchmarks, one JSON line each"
-	@echo "make lint | format | types | doctest | parity | clean"
+	@echo "make lint | format | types | doctest | parity | slow | clean"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,7 +30,7 @@ demo: $(INSTALLED)
 	$(BIN)/depara demo --output depara-out
 
 # Most of the tests' time is compilation of small programs, and a third of that XLA's optimiser; the
-# marked tests (`make parity`) and the doctests run with it.
+# marked tests (`make parity`, `make slow`) and the doctests run with it.
 test: $(INSTALLED)
 	JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	  $(BIN)/python -m pytest -n $(WORKERS) -m "not parity and not slow"
@@ -49,13 +49,18 @@ types: $(INSTALLED)
 doctest: $(INSTALLED)
 	$(BIN)/python -m pytest --doctest-modules --ignore=depara_jax/zoo depara_jax
 
-# Torch is the CPU build: where pip would take the CUDA one, install it beforehand.
-# Ray, usearch and faiss are for the tests of sweeps over machines and of handing an index over.
+# Against other frameworks. Torch is the CPU build: where pip would take the CUDA one, install it
+# beforehand.
 parity: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch ray usearch faiss-cpu
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "parity or slow"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m parity
 
-check: test lint types doctest parity
+# Killed processes, jobs of many hosts, Ray, large arrays, indexes handed to other libraries.
+slow: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ray usearch faiss-cpu
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not parity"
+
+check: test lint types doctest parity slow
 
 bench: $(INSTALLED)
 	@for name in $(BENCHMARKS); do $(BIN)/python -m experiments.benchmarks.$$name || exit 1; done
