@@ -11,7 +11,8 @@ import depara_jax
 from depara_jax.store.source import imported_files, numerical_source
 
 PACKAGE = Path(depara_jax.__file__).parent
-# One unit with everything that can be stored; prints the files whose functions have run.
+# One unit with everything that can be stored, and edges enough for ranks by numpy; prints the files
+# whose functions have run.
 UNIT = """
 import inspect, json, sys, tempfile, threading
 from depara_jax.data import load_probe
@@ -29,7 +30,7 @@ store = Store(tempfile.mkdtemp(), create=True)
 unit = Unit("edges", "mini", ("encoder",), KINDS, RECIPES["default"], 0)
 threading.setprofile(profile)
 sys.setprofile(profile)
-row = compute_unit(unit, load_probe("photographs:probe[:4]"), store)
+row = compute_unit(unit, load_probe("photographs:probe[:200]"), store)
 sys.setprofile(None)
 assert row.status == "computed", row.reason
 # Bodies of modules and classes, which run at import, are not optimised as functions are.
@@ -49,7 +50,12 @@ def test_all_that_runs_when_numbers_are_made_is_there():
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     ran = {n for n in names(json.loads(done.stdout)) if not n.startswith(("sweep/", "store/"))}
-    assert {"graph/embedding.py", "models/encoder/modeling.py", "data/preprocess.py"} <= ran
+    assert {
+        "host/ranks.py",
+        "graph/embedding.py",
+        "models/encoder/modeling.py",
+        "data/preprocess.py",
+    } <= ran
     assert ran <= names(numerical_source())
 
 
