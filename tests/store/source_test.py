@@ -81,7 +81,7 @@ def test_imports_are_followed_into_functions_and_through_packages():
     found = names(imported_files(PACKAGE / "store" / "values.py"))
     assert "graph/embedding.py" in found
     assert "graph/__init__.py" not in found
-    assert "attribution/__init__.py" in names(imported_files(PACKAGE / "selection" / "step.py"))
+    assert "attribution/__init__.py" in names(imported_files(PACKAGE / "walk" / "step.py"))
 
 
 def test_relative_imports_of_stubs_and_names_of_one_file_from_two(tmp_path, monkeypatch):
