@@ -28,6 +28,14 @@ _CHOICES = {
 }
 DEFAULT_EPSILON = 1e-4  # DeepExplain's, which the NeurIPS 2019 paper used
 DEFAULT_STEPS = 50
+# What a field enters: maps, and so graphs and their vectors; graphs, and so vectors; vectors alone;
+# or nothing that is computed: the name, and what only chooses layers.
+Product = Literal["map", "graph", "vector", "nothing"]
+_ORDER = get_args(Product)
+
+
+def _enters(product: Product, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"product": product})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,20 +75,20 @@ class Recipe:
       DeparaError: a value that is not among the choices, or a combination that means nothing.
     """
 
-    name: str = "custom"
-    attribution: Attribution | str = "gradient_x_input"
-    target: Target | str = "l2sq"
-    absolute: bool = False
-    channel_reduction: ChannelReduction | str = "none"
-    grid: int | None = None
-    edge_normalization: EdgeNormalization | str = "none"
-    ties: TieRule | str = "average"
-    node_weight: float = 1.0
-    lam: float = 1.0
-    feature_point: FeaturePointName | str = "activation"
-    target_side: TargetSide | str = "encoder"
-    epsilon: float | None = None
-    steps: int | None = None
+    name: str = _enters("nothing", "custom")
+    attribution: Attribution | str = _enters("map", "gradient_x_input")
+    target: Target | str = _enters("map", "l2sq")
+    absolute: bool = _enters("map", False)
+    channel_reduction: ChannelReduction | str = _enters("map", "none")
+    grid: int | None = _enters("map", None)
+    edge_normalization: EdgeNormalization | str = _enters("graph", "none")
+    ties: TieRule | str = _enters("vector", "average")
+    node_weight: float = _enters("vector", 1.0)
+    lam: float = _enters("vector", 1.0)
+    feature_point: FeaturePointName | str = _enters("nothing", "activation")
+    target_side: TargetSide | str = _enters("nothing", "encoder")
+    epsilon: float | None = _enters("map", None)
+    steps: int | None = _enters("map", None)
 
     def __post_init__(self):
         for field, choices in _CHOICES.items():
@@ -152,16 +160,24 @@ class Recipe:
 
         Compiled programs are cached by it, so that another lambda or name compiles nothing anew.
         """
-        fixed = {"name": "maps", "edge_normalization": "none", "ties": "average", "lam": 1.0}
-        sides = {"feature_point": "activation", "target_side": "encoder", "node_weight": 1.0}
-        return dataclasses.replace(self, **fixed, **sides)
+        return Recipe(name="maps", **self.fields_of("map"))
 
     def graph_key(self) -> tuple:
-        """The fields that a graph depends on: two graphs are comparable if theirs are equal."""
-        return (
-            self.attribution, self.target, self.absolute, self.channel_reduction, self.grid,
-            self.edge_normalization, self.epsilon, self.steps, self.uses_nodes,
-        )  # fmt: skip
+        """What a graph depends on: two graphs are comparable if theirs are equal."""
+        return (*self.fields_of("graph").values(), self.uses_nodes)
+
+    def fields_of(self, product: Product) -> dict[str, Any]:
+        """The fields that a product depends on, by name.
+
+        Args:
+          product: "map", "graph" or "vector"; each depends on what those before it depend on.
+        """
+        last = _ORDER.index(product)
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if _ORDER.index(field.metadata["product"]) <= last
+        }
 
 
 def _positive(value: Any, *, whole: bool) -> bool:

@@ -4,12 +4,12 @@ Every function works on the last axis (or the last two where a matrix is named),
 as a batch, is traceable, and does no input/output.
 """
 
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.stats import rankdata
 from jaxtyping import Float, Shaped
 
 from depara_jax.errors import UnknownNameError
@@ -19,12 +19,10 @@ from depara_jax.types import Array
 
 __all__ = [
     "Ties",
-    "average_ranks",
     "check_ties",
     "cosine",
     "in_host_memory",
     "normalize_rows",
-    "ordinal_ranks",
     "pairwise_cosine",
     "pearson",
     "ranks",
@@ -40,24 +38,37 @@ Ties = Literal["average", "ordinal"]  # how equal values are ranked
 HOST_SORT = 2**14
 
 
-def average_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]:
-    """Ranks from 1 to e; equal values share the mean of the ranks they span.
+def ranks(
+    values: Shaped[Array, "*batch e"], *, ties: Ties | str = "average"
+) -> Float[Array, "*batch e"]:
+    """Ranks from 1 to e by either rule for ties.
 
-    NaN compares with nothing, so a row that holds one has no ranks: it comes back all NaN. One sort
-    and two running extrema: the first and last position of a run of equal values give its rank.
-    Long rows in a CPU's memory are sorted by numpy, unless JAX is tracing.
+    NaN compares with nothing, so a row that holds one has no ranks: it comes back all NaN. Long
+    rows in a CPU's memory are sorted by numpy, unless JAX is tracing.
 
     Args:
       values: [..., e].
+      ties: "average": equal values share the mean of the ranks they span; "ordinal": they are
+        ranked in order of appearance, which is what the authors' `argsort` of `argsort` does,
+        except that theirs is unstable.
 
     Returns:
       [..., e] ranks, float32 or wider; exact in float32 up to e = 2**23.
 
+    Raises:
+      UnknownNameError: another rule.
+
     Example:
-      >>> average_ranks(jnp.array([0.3, 0.1, 0.3, 0.7])).tolist()
+      >>> ranks(jnp.array([0.3, 0.1, 0.3, 0.7])).tolist()
       [2.5, 1.0, 2.5, 4.0]
     """
-    return _by_backend(_floating(values), host_ranks.average_ranks, _device_average_ranks)
+    check_ties(ties)
+    array = _floating(values)
+    if sorts_on_host(array):
+        rows = np.asarray(array).reshape(-1, array.shape[-1])
+        ranked = np.stack([host_ranks.ranks(row, ties=ties) for row in rows])
+        return jnp.asarray(ranked.reshape(array.shape))
+    return rankdata(array, ties, axis=-1).astype(array.dtype)
 
 
 def sorts_on_host(values: Array) -> bool:
@@ -74,70 +85,11 @@ def in_host_memory(values: Array) -> bool:
     return values.is_fully_addressable and all(d.platform == "cpu" for d in values.devices())
 
 
-def _by_backend(
-    values: jax.Array, host: Callable[[np.ndarray], np.ndarray], device: Callable
-) -> jax.Array:
-    """`host` on each long row in a CPU's memory, `device` on others and while JAX traces."""
-    if sorts_on_host(values):
-        rows = np.asarray(values).reshape(-1, values.shape[-1])
-        return jnp.asarray(np.stack([host(row) for row in rows]).reshape(values.shape))
-    return device(values)
-
-
-def _device_average_ranks(values: jax.Array) -> jax.Array:
-    flat = values.reshape(-1, values.shape[-1])
-    result = jax.vmap(_average_ranks_1d)(flat) if flat.shape[0] != 1 else _average_ranks_1d(flat[0])
-    return result.reshape(values.shape)
-
-
 def _floating(values: Array) -> jax.Array:
     """Float32 or wider: tied ranks end in halves, and bfloat16 counts to 256 only."""
     array = jnp.asarray(values)
     wide = array.dtype in (jnp.float32, jnp.float64)
     return array if wide else array.astype(jnp.float32)
-
-
-def _average_ranks_1d(values: jax.Array) -> jax.Array:
-    count = values.shape[0]
-    if count == 0:
-        return values
-    position = jnp.arange(count, dtype=jnp.int32)
-    ordered, order = jax.lax.sort((values, position), num_keys=1)
-    starts = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
-    ends = jnp.concatenate([starts[1:], jnp.ones(1, bool)])
-    first = jax.lax.cummax(jnp.where(starts, position, 0))
-    last = jax.lax.cummin(jnp.where(ends, position, count), reverse=True)
-    # Halving after the sum keeps half-integers exact.
-    mean_rank = (first + last + 2).astype(values.dtype) / 2
-    result = jnp.zeros_like(values).at[order].set(mean_rank, unique_indices=True)
-    return jnp.where(jnp.isnan(values).any(), jnp.nan, result)
-
-
-def ordinal_ranks(values: Shaped[Array, "*batch e"]) -> Float[Array, "*batch e"]:
-    """Ranks from 1 to e; equal values are ranked in order of appearance (a stable sort).
-
-    This is what the authors' `argsort` of `argsort` does, except that theirs is unstable. A row
-    with a NaN comes back all NaN.
-    """
-    return _by_backend(_floating(values), host_ranks.ordinal_ranks, _device_ordinal_ranks)
-
-
-def _device_ordinal_ranks(values: jax.Array) -> jax.Array:
-    order = jnp.argsort(values, axis=-1, stable=True)
-    result = (jnp.argsort(order, axis=-1, stable=True) + 1).astype(values.dtype)
-    return jnp.where(jnp.isnan(values).any(axis=-1, keepdims=True), jnp.nan, result)
-
-
-def ranks(
-    values: Shaped[Array, "*batch e"], *, ties: Ties | str = "average"
-) -> Float[Array, "*batch e"]:
-    """Ranks from 1 to e by either rule for ties.
-
-    Raises:
-      UnknownNameError: another rule.
-    """
-    check_ties(ties)
-    return average_ranks(values) if ties == "average" else ordinal_ranks(values)
 
 
 def check_ties(ties: str) -> None:

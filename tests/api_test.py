@@ -1,6 +1,7 @@
 """The public surface: documented, typed, light to import, and imported in one direction."""
 
 import ast
+import graphlib
 import importlib
 import inspect
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import depara_jax
+from depara_jax.store.source import imported_files
 
 PACKAGE = Path(depara_jax.__file__).parent
 # A stage may import itself, what stands before it in its own half, and the foundations.
@@ -52,6 +54,14 @@ def test_imports_go_in_one_direction(stage):
     for path in files:
         extra = imported(path) - ALLOWED[stage] - FOUNDATIONS
         assert not extra, f"{path.relative_to(PACKAGE)} imports {extra}"
+
+
+def test_no_import_goes_in_a_circle():
+    # The package's own file names all of them, and imports none before it is used.
+    files = set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py"}
+    imports = {path: imported_files(path) & files for path in files}
+    assert any(imports.values())
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 def test_experiments_are_not_imported_by_the_library():

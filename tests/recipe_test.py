@@ -84,3 +84,47 @@ def test_replace_names_what_changed_and_resets_the_method_settings():
 def test_dataclass_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         RECIPES["paper"].lam = 2.0
+
+
+ENTERS = {
+    "map": {
+        "attribution", "target", "absolute", "channel_reduction", "grid", "epsilon", "steps",
+    },
+    "graph": {"edge_normalization"},
+    "vector": {"ties", "node_weight", "lam"},
+    "nothing": {"name", "feature_point", "target_side"},
+}  # fmt: skip
+
+
+def test_every_field_says_what_it_enters():
+    recipe, before = RECIPES["default"], set()
+    for product, fields in ENTERS.items():
+        assert set(recipe.fields_of(product)) - before == fields, product
+        before |= fields
+    assert before == {field.name for field in dataclasses.fields(Recipe)}
+    assert sum(map(len, ENTERS.values())) == len(before)
+
+
+# Values that a recipe with epsilon-LRP, or with a path, takes beside its own.
+OTHER = {
+    "name": "another", "attribution": "gradient_x_input", "target": "sum", "absolute": True,
+    "channel_reduction": "mean", "grid": 4, "edge_normalization": "center", "ties": "ordinal",
+    "node_weight": 2.0, "lam": 2.0, "feature_point": "conv", "target_side": "logits",
+    "epsilon": 1e-3, "steps": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_graphs_and_maps_depend_on_what_enters_them(field):
+    attribution = "integrated_gradients" if field == "steps" else "epsilon_lrp"
+    recipe = Recipe(attribution=attribution)
+    other = recipe.replace(**{field: OTHER[field]})
+    enters_map, enters_graph = (field in ENTERS[product] for product in ("map", "graph"))
+    assert (recipe.map_part() != other.map_part()) == enters_map
+    assert (recipe.graph_key() != other.graph_key()) == (enters_map or enters_graph)
+
+
+def test_a_graph_knows_whether_it_has_nodes():
+    recipe = RECIPES["default"]
+    assert recipe.graph_key() != recipe.replace(node_weight=0.0).graph_key()
+    assert recipe.graph_key() == recipe.replace(node_weight=0.5).graph_key()

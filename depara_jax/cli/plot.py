@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Draws and saves one figure."""
-    from depara_jax.reporting.plots import check_plot_path, save_figure
+    from depara_jax.reporting import check_plot_path, save_figure
 
     check_plot_path(args.output)
     _, draw, _ = FIGURES[args.figure]
@@ -76,7 +76,7 @@ def add_pr(parser: argparse.ArgumentParser) -> None:
 def draw_pr(args: argparse.Namespace) -> Any:
     """P@K, R@K and PR curves with random and oracle; a 95% band if there is one method."""
     from depara_jax.evaluation import evaluate
-    from depara_jax.reporting.plots import precision_recall
+    from depara_jax.reporting import precision_recall
     from depara_jax.store import check_comparable
 
     curves, result, first = {}, None, None
@@ -114,7 +114,7 @@ def add_matrix(parser: argparse.ArgumentParser) -> None:
 
 def draw_heatmap(args: argparse.Namespace) -> Any:
     """The matrix with its values."""
-    from depara_jax.reporting.plots import similarity_heatmap
+    from depara_jax.reporting import similarity_heatmap
 
     matrix, names, _ = read_similarity(args.similarity, args.names)
     return similarity_heatmap(matrix, names or numbered(len(matrix)), title=args.title)
@@ -134,7 +134,7 @@ def add_tree(parser: argparse.ArgumentParser) -> None:
 
 def draw_tree(args: argparse.Namespace) -> Any:
     """The task-similarity tree."""
-    from depara_jax.reporting.plots import similarity_tree
+    from depara_jax.reporting import similarity_tree
 
     matrix, names, _ = read_similarity(args.similarity, args.names)
     families = None if args.families is None else read_object(args.families)
@@ -163,7 +163,7 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
 
 def draw_layers(args: argparse.Namespace) -> Any:
     """V, E and SIM by layer, against accuracy if it is given."""
-    from depara_jax.reporting.plots import layer_curve
+    from depara_jax.reporting import layer_curve
 
     content = read_object(args.ranking)
     rows = content.get("ranking")
@@ -212,7 +212,7 @@ def add_edges(parser: argparse.ArgumentParser) -> None:
 def draw_edges(args: argparse.Namespace) -> Any:
     """The strongest edges between the probe images."""
     from depara_jax.evaluation import load_array
-    from depara_jax.reporting.plots import strongest_edges
+    from depara_jax.reporting import strongest_edges
 
     address = args.graph
     if address.endswith(".npz") and Path(address).is_file():

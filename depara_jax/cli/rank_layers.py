@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from depara_jax.store import method_facts
 
     if args.plot is not None:
-        from depara_jax.reporting.plots import check_plot_path
+        from depara_jax.reporting import check_plot_path
 
         check_plot_path(args.plot)
     if args.resamples < 0:

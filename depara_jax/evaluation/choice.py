@@ -13,7 +13,6 @@ from depara_jax.evaluation.confidence import (
     draw_counts,
     percentile_interval,
     resampled_edges,
-    tie_bounds,
 )
 
 __all__ = ["Certainty", "choice_certainty", "resampled_terms"]
@@ -121,9 +120,7 @@ def resampled_terms(
     if stacked is None:
         return node, None
     _, stacked = check_parts(np.zeros((count, len(stacked), len(stacked))), stacked, 1.0)
-    first, last = (jnp.asarray(x, jnp.int32) for x in tie_bounds(stacked))
-    order = jnp.asarray(np.argsort(stacked, axis=1, kind="stable"), jnp.int32)
-    drawn = resampled_edges(order, first, last, jnp.asarray(weights, jnp.int32))
+    drawn = resampled_edges(stacked, jnp.asarray(weights, jnp.int32))
     edge = np.asarray(drawn, np.float64)[:, 0, 1:]
     if not np.isfinite(edge).all():
         raise DegenerateError(

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.stats import rankdata
 
 from depara_jax.errors import DegenerateError, DeparaError
 
@@ -137,9 +138,7 @@ def resampled_similarities(
     nodes = resampled_nodes(jnp.asarray(node_cosines, jnp.float32), weights)
     if not lam:
         return nodes
-    first, last = (jnp.asarray(x, jnp.int32) for x in tie_bounds(edges))
-    order = jnp.asarray(np.argsort(edges, axis=1, kind="stable"), jnp.int32)
-    return nodes + lam * resampled_edges(order, first, last, weights)
+    return nodes + lam * resampled_edges(edges, weights)
 
 
 @jax.jit
@@ -153,14 +152,23 @@ def resampled_nodes(
     return means.reshape(-1, models, models) / count
 
 
-@jax.jit
 def resampled_edges(
+    edges: Float[np.ndarray, "m e"], weights: Int[Array, "b n"]
+) -> Float[Array, "b m m"]:
+    """Spearman's correlation between all models' edges, repeated by the weights of their images."""
+    order = np.argsort(edges, axis=1, kind="stable")
+    # Sorted positions at which each edge's run of equal values begins and ends.
+    first, last = (rankdata(edges, method=end, axis=1) - 1 for end in ("min", "max"))
+    return _resampled_edges(*(jnp.asarray(x, jnp.int32) for x in (order, first, last)), weights)
+
+
+@jax.jit
+def _resampled_edges(
     order: Int[Array, "m e"],
     first: Int[Array, "m e"],
     last: Int[Array, "m e"],
     weights: Int[Array, "b n"],
 ) -> Float[Array, "b m m"]:
-    """Spearman's correlation between all models' edges, repeated by the weights of their images."""
     p, q = jnp.triu_indices(weights.shape[1], k=1)
 
     def one(weight: Int[Array, " n"]) -> Float[Array, "m m"]:
@@ -187,16 +195,6 @@ def repeated_ranks(
     running = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(repeats[order])])
     # Before an edge's tied run lie running[first], up to its end running[last + 1].
     return (running[first] + running[last + 1] + 1).astype(jnp.float32)
-
-
-def tie_bounds(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Int [m, e], sorted positions at which each edge's run of equal values begins and ends."""
-    first, last = np.empty(edges.shape, np.int32), np.empty(edges.shape, np.int32)
-    for i, row in enumerate(edges):
-        ordered = np.sort(row)
-        first[i] = np.searchsorted(ordered, row, side="left")
-        last[i] = np.searchsorted(ordered, row, side="right") - 1
-    return first, last
 
 
 def draw_counts(size: int, resamples: int, seed: int) -> np.ndarray:

@@ -47,12 +47,9 @@ def load_array(address: str | Path) -> np.ndarray:
       DeparaError: no such file or array, or one that is not plain numbers (pickles are refused).
     """
     path, key = split_key(address)
-    if path.suffix == ".npy":
-        return read_npy(path)
-    if path.suffix == ".npz":
-        arrays = read_npz(path)
-        return arrays[choose_key(path, key, arrays)]
-    raise DeparaError(f"{str(path)!r}: expected an array in a .npy or .npz file")
+    if path.suffix not in (".npy", ".npz"):
+        raise DeparaError(f"{str(path)!r}: expected an array in a .npy or .npz file")
+    return _array(path, key)[0]
 
 
 def load_matrix(address: str | Path) -> NamedMatrix:
@@ -71,12 +68,9 @@ def load_matrix(address: str | Path) -> NamedMatrix:
         matrix = json_matrix(path, read_json(path))
     elif path.suffix == ".csv":
         matrix = csv_matrix(path, read_csv(path))
-    elif path.suffix == ".npy":
-        matrix = NamedMatrix(read_npy(path))
     else:
-        arrays = read_npz(path)
-        values = arrays[choose_key(path, key, arrays)]
-        matrix = NamedMatrix(values, *npz_names(arrays, np.shape(values)))
+        values, beside = _array(path, key)
+        matrix = NamedMatrix(values, *npz_names(beside, values.shape))
     if matrix.values.ndim != 2 or matrix.values.dtype.kind not in "fiub":
         raise DeparaError(
             f"{str(address)!r}: expected a matrix of numbers, got shape {matrix.values.shape}, "
@@ -112,20 +106,23 @@ def load_ground_truth(
         if table[0][0].strip().lower() != "target":
             return GroundTruth.from_rows(table, candidates)
         matrix = csv_matrix(path, table)
-    elif path.suffix == ".npy":
-        matrix = NamedMatrix(read_npy(path))
     else:
-        arrays = read_npz(path)
-        values = arrays[choose_key(path, key, arrays)]
+        values, beside = _array(path, key)
         if values.dtype.kind in "iu":
-            known = next((arrays[name] for name in COLUMN_NAMES if name in arrays), None)
+            known = next((beside[name] for name in COLUMN_NAMES if name in beside), None)
             names = candidates if known is None or known.ndim != 1 else known.tolist()
             return GroundTruth.from_rows(check_2d(path, values).tolist(), names)
-        matrix = NamedMatrix(values, *npz_names(arrays, np.shape(values)))
-    values = check_2d(path, matrix.values)
-    if values.dtype.kind in "iu":
-        return GroundTruth.from_rows(values.tolist(), candidates)
+        matrix = NamedMatrix(values, *npz_names(beside, values.shape))
+    check_2d(path, matrix.values)
     return affinity_truth(path, matrix, candidates)
+
+
+def _array(path: Path, key: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The array of a .npy or .npz file, and what stands beside it."""
+    if path.suffix == ".npy":
+        return read_npy(path), {}
+    arrays = read_npz(path)
+    return arrays[choose_key(path, key, arrays)], arrays
 
 
 def affinity_truth(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Shaped
 
-from depara_jax.host import ranks
+from depara_jax.host.ranks import ranks
 from depara_jax.types import Array
 
 __all__ = ["as_numpy", "centred_ranks", "cosines_with", "map_cosines"]
@@ -58,13 +58,12 @@ def centred_ranks(
     rows: Sequence[Float[np.ndarray, " e"]], *, ties: str
 ) -> Float[np.ndarray, "m e"]:
     """Ranks of every row, centred and at unit length; a row of one value becomes zeros."""
-    rank = ranks.average_ranks if ties == "average" else ranks.ordinal_ranks
     count, kind = len(rows[0]), rows[0].dtype
     result = np.empty((len(rows), count), kind)
 
     def one(row: int) -> None:
         # The mean of the ranks 1 to e is known, whatever the ties; halves are exact.
-        ranked = rank(rows[row]) - kind.type((count + 1) / 2)
+        ranked = ranks(rows[row], ties=ties) - kind.type((count + 1) / 2)
         length = np.sqrt(np.square(ranked).sum(dtype=np.float64))
         np.multiply(ranked, 1 / length if length != 0 else 0, out=result[row])
 

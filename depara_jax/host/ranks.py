@@ -3,41 +3,35 @@
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["average_ranks", "ordinal_ranks"]
+__all__ = ["ranks"]
 
 POSITION = np.uint64(2**32 - 1)
 
 
-def average_ranks(values: Float[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
-    """Ranks from 1 to e; equal values share the mean of the ranks they span; NaN makes all NaN."""
+def ranks(values: Float[np.ndarray, " e"], *, ties: str) -> Float[np.ndarray, " e"]:
+    """Ranks from 1 to e, see `depara_jax.stats.ranks`; NaN makes all NaN."""
     if np.isnan(values).any():
         return np.full_like(values, np.nan)
     order, ordered = _sorted(values)
     ranked = np.arange(1, len(values) + 1, dtype=values.dtype)
-    tied = ordered[1:] == ordered[:-1]
+    if ties == "average":
+        _share(ranked, ordered[1:] == ordered[:-1])
+    result = np.empty_like(ranked)
+    result[order] = ranked
+    return result
+
+
+def _share(ranked: np.ndarray, tied: np.ndarray) -> None:
+    """Gives runs of equal values their mean, in place; `tied` says which equal the one before."""
     if tied.any():  # only runs of equal values need more than their position
-        within = np.zeros(len(values), bool)
+        within = np.zeros(len(ranked), bool)
         within[1:] = tied
         within[:-1] |= tied
         at = np.flatnonzero(within)
         starts = np.flatnonzero(np.concatenate([[True], ~tied[at[1:] - 1]]))
         lengths = np.diff(np.append(starts, len(at)))
         means = at[starts] + (lengths + 1) / 2
-        ranked[at] = np.repeat(means.astype(values.dtype), lengths)
-    return _put(ranked, order)
-
-
-def ordinal_ranks(values: Float[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
-    """Ranks from 1 to e; equal values in order of appearance; NaN makes all NaN."""
-    if np.isnan(values).any():
-        return np.full_like(values, np.nan)
-    return _put(np.arange(1, len(values) + 1, dtype=values.dtype), _sorted(values)[0])
-
-
-def _put(ranked: np.ndarray, order: np.ndarray) -> np.ndarray:
-    result = np.empty_like(ranked)
-    result[order] = ranked
-    return result
+        ranked[at] = np.repeat(means.astype(ranked.dtype), lengths)
 
 
 def _sorted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,17 +13,12 @@ import numpy as np
 from depara_jax import __version__
 from depara_jax.errors import UnknownNameError
 from depara_jax.recipe import Recipe
+from depara_jax.store.source import PACKAGE, numerical_source
 from depara_jax.types import ModelLike
 
 __all__ = ["KINDS", "ArtefactKey", "artefact_key", "canonical", "code_version", "weights_digest"]
 
 KINDS = ("features", "graph", "vector")
-_PACKAGE = Path(__file__).resolve().parent.parent
-# The code that numbers depend on; what only shows, stores or launches may change freely.
-_NUMERICAL = (
-    "types.py", "spec.py", "stats.py", "recipe.py", "attribution", "graph", "walk", "selection",
-    "models", "weights", "data",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,11 +110,9 @@ def weights_digest(model: ModelLike) -> str:
 def code_version() -> str:
     """Version and digest of the numerical part of this package's source."""
     digest = hashlib.sha256()
-    for part in _NUMERICAL:
-        path = _PACKAGE / part
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0")
-            digest.update(file.read_bytes() + b"\0")
+    for file in numerical_source():
+        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0")
+        digest.update(file.read_bytes() + b"\0")
     return f"{__version__}+{digest.hexdigest()[:16]}"
 
 
@@ -133,16 +125,8 @@ def _choices(kind: str, recipe: Recipe) -> dict[str, Any]:
     """The recipe's fields that an artefact of this kind depends on."""
     if kind == "features":
         return {}
-    fields = recipe.to_dict()
-    names = (
-        "attribution", "target", "absolute", "channel_reduction", "grid", "edge_normalization",
-        "epsilon", "steps",
-    )  # fmt: skip
-    chosen = {name: fields[name] for name in names}
-    chosen |= {"nodes": recipe.uses_nodes, "edges": recipe.uses_edges}
-    if kind == "vector":
-        chosen |= {name: fields[name] for name in ("node_weight", "lam", "ties")}
-    return chosen
+    fields = recipe.fields_of("graph" if kind == "graph" else "vector")
+    return fields | {"nodes": recipe.uses_nodes, "edges": recipe.uses_edges}
 
 
 def _add_array(digest: Any, name: str, array: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -318,25 +318,18 @@ def _make(
     return found
 
 
-class _waiting:  # noqa: N801 - used as a with statement reads
+@contextlib.contextmanager
+def _waiting(store: Store, unit: Unit, probe: Probe, check: Callable[[], None]) -> Iterator[None]:
     """Holds the unit's lock, so that two sweeps on one store share the work."""
-
-    def __init__(self, store: Store, unit: Unit, probe: Probe, check: Callable[[], None]):
-        name = f"unit {unit.model} {unit.zoo} {unit.recipe.graph_key()} {probe.fingerprint}"
-        self.store, self.name, self.check = store, name, check
-
-    def __enter__(self) -> None:
-        self.lock = contextlib.nullcontext()
+    name = f"unit {unit.model} {unit.zoo} {unit.recipe.graph_key()} {probe.fingerprint}"
+    with contextlib.ExitStack() as held:
         while is_lead():
-            self.lock = self.store.locks.held(self.name, wait=False)
-            with self.store.explained():
-                mine = self.lock.__enter__()
+            with store.explained():
+                mine = held.enter_context(store.locks.held(name, wait=False))
             if mine:
-                return
-            self.lock.__exit__(None, None, None)
+                break
+            held.close()
             if jax.process_count() == 1:  # in a job this is no step: the others do not take it
-                self.check()
+                check()
             time.sleep(0.1)
-
-    def __exit__(self, *error: Any) -> None:
-        self.lock.__exit__(None, None, None)
+        yield

@@ -5,13 +5,14 @@ parts = cut_network(network, network.read(source), "block2", seed=0)
 trained = fit(network, parts, train, Images(source.spec.input), TrainConfig(), validation=test)
 """
 
+from depara_jax.training.cached import CachedFeatures, ChosenView, cached_features
 from depara_jax.training.checkpoints import RunFolder, load_values, save_values
 from depara_jax.training.config import PAPER_SCRATCH, PAPER_TRANSFER, TrainConfig
 from depara_jax.training.cut import Parts, cut_network
 from depara_jax.training.examples import Examples, folder_examples, tfds_examples
 from depara_jax.training.loop import Trained, accuracy, fit, predict
 from depara_jax.training.networks import encoder_network, network_of, vgg_network
-from depara_jax.training.prepare import CachedFeatures, ChosenView, Images, cached_features
+from depara_jax.training.prepare import Images
 from depara_jax.training.splits import (
     PAPER_SPLIT,
     Split,

@@ -141,7 +141,7 @@ def train_step(
     before = state["parameters"]
     (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(before)
     update, optimizer = rule.transformation().update(gradient, state["optimizer"], before)
-    after = jax.tree.map(lambda p, u: p + rate * u, before, update)
+    after = optax.apply_updates(before, optax.tree.scale(rate, update))
     return {"parameters": after, "statistics": statistics, "optimizer": optimizer}, value
 
 

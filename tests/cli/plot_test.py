@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from depara_jax import reporting
 from depara_jax.cli import main as cli
 from depara_jax.cli import plot
-from depara_jax.reporting import plots
 
 PAPERS = Path(__file__).parents[1] / "golden" / "papers"
 ARCHIVE = f"{PAPERS}/tam_affinity_taskonomy_probe.npz"
@@ -23,13 +23,13 @@ def _verb(monkeypatch):
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that were saved."""
-    saved, save = [], plots.save_figure
+    saved, save = [], reporting.save_figure
 
     def keep(figure, path):
         saved.append(figure)
         return save(figure, path)
 
-    monkeypatch.setattr(plots, "save_figure", keep)
+    monkeypatch.setattr(reporting, "save_figure", keep)
     return saved
 
 

@@ -6,9 +6,8 @@ from matplotlib.collections import LineCollection
 from scipy.stats import spearmanr
 
 from depara_jax.errors import DeparaError
-from depara_jax.reporting import strongest_edges
+from depara_jax.reporting import edge_layout, strongest_edges
 from depara_jax.reporting.graphs import node_radius
-from depara_jax.reporting.plots import edge_layout
 
 
 def cosines(rng, n=12):

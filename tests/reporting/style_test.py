@@ -3,8 +3,8 @@
 import pytest
 from matplotlib.figure import Figure
 
+from depara_jax import reporting
 from depara_jax.errors import DeparaError
-from depara_jax.reporting import plots
 from depara_jax.reporting.style import new_figure, tidy
 
 
@@ -18,20 +18,20 @@ def draw():
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_same_figure_gives_the_same_bytes(tmp_path, suffix):
-    first = plots.save_figure(draw(), tmp_path / f"a{suffix}")
-    second = plots.save_figure(draw(), str(tmp_path / f"b{suffix}"))
+    first = reporting.save_figure(draw(), tmp_path / f"a{suffix}")
+    second = reporting.save_figure(draw(), str(tmp_path / f"b{suffix}"))
     assert first.read_bytes() == second.read_bytes()
     # A second save of one figure too: constrained layout must not drift.
     figure = draw()
-    plots.save_figure(figure, first)
+    reporting.save_figure(figure, first)
     once = first.read_bytes()
-    plots.save_figure(figure, first)
+    reporting.save_figure(figure, first)
     assert first.read_bytes() == once
 
 
 def test_formats_follow_the_suffix(tmp_path):
-    assert plots.save_figure(draw(), tmp_path / "a.PNG").read_bytes()[:4] == b"\x89PNG"
-    text = plots.save_figure(draw(), tmp_path / "a.svg").read_text()
+    assert reporting.save_figure(draw(), tmp_path / "a.PNG").read_bytes()[:4] == b"\x89PNG"
+    text = reporting.save_figure(draw(), tmp_path / "a.svg").read_text()
     assert "<svg" in text
     assert "<dc:date>" not in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.PNG", "a.svg"]
@@ -40,12 +40,12 @@ def test_formats_follow_the_suffix(tmp_path):
 @pytest.mark.parametrize("name", ["a.pdf", "a", "a.jpg", "missing/a.png"])
 def test_other_paths_are_refused(tmp_path, name):
     with pytest.raises(DeparaError, match=r"ends in .png or .svg|existing folder"):
-        plots.save_figure(draw(), tmp_path / name)
+        reporting.save_figure(draw(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
-    path = plots.save_figure(draw(), tmp_path / "a.png")
+    path = reporting.save_figure(draw(), tmp_path / "a.png")
     before = path.read_bytes()
 
     def fail(*args, **kwargs):
@@ -53,7 +53,7 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", fail)
     with pytest.raises(DeparaError, match="disk full"):
-        plots.save_figure(draw(), path)
+        reporting.save_figure(draw(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
     assert path.read_bytes() == before
 
@@ -65,7 +65,7 @@ def test_dollar_signs_are_no_formulas(tmp_path, name):
     axes.set_xticks([0, 1], [name, "b"])
     axes.legend()
     tidy(axes, title=name)
-    assert plots.save_figure(figure, tmp_path / "a.svg").stat().st_size > 0
+    assert reporting.save_figure(figure, tmp_path / "a.svg").stat().st_size > 0
 
 
 def test_nothing_is_left_with_pyplot():

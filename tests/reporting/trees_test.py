@@ -6,8 +6,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.reporting import similarity_tree
-from depara_jax.reporting.plots import tree_linkage
+from depara_jax.reporting import similarity_tree, tree_linkage
 
 # Two pairs: (a, c) and (b, d).
 PAIRS = np.array(
