@@ -2,7 +2,7 @@ r"""What the ports share: a pure forward, variables by rule tables or from a key
 
 A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and `Scheme`s:
 one rule table for each way in which files name the tensors (torchvision's, timm's, Keras's). A
-file's own names choose the scheme.
+file's own names choose the scheme. Whatever else a port can do follows from these three.
 """
 
 import dataclasses
@@ -10,14 +10,14 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from depara_jax.errors import DeparaError
+from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
 from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.mapping import OWN_RULES, Rule, assign
@@ -27,19 +27,24 @@ __all__ = [
     "PortConfig",
     "PureForward",
     "Scheme",
+    "check_images",
     "classifier_rules",
     "convert",
-    "count_outputs",
+    "count_classes",
+    "draw_variables",
     "flatten_variables",
     "graph_rules",
     "port_model",
     "port_spec",
     "random_variables",
+    "replaced",
     "torch_conv_norm",
     "torch_norm",
+    "variable_shapes",
 ]
 
 Network = Callable[[Any, nnx.Rngs], nnx.Module]
+Config = TypeVar("Config")
 
 
 @runtime_checkable
@@ -136,18 +141,22 @@ def convert(
       An `nnx.State`.
 
     Raises:
-      DeparaError: the names follow no known scheme; or tensors are missing, unexpected, or of
-        another shape or dtype, which are all listed.
+      DeparaError: the names follow no known scheme; or tensors are missing, unexpected, of another
+        shape or dtype, or not finite, which are all listed.
     """
     scheme = _scheme_of([*schemes, OWN_NAMES], tensors, config, source)
-    flat = nnx.to_flat_state(_split(network, config)[1])
+    source = f"{source}, read as {config.architecture} under {scheme.name}'s names"
+    flat = nnx.to_flat_state(variable_shapes(network, config))
     chosen = assign(
         scheme.rules,
         {name: np.asarray(value) for name, value in tensors.items()},
         {_name(path): leaf for path, leaf in flat},
         ignore=(*scheme.ignore, *_TORCH_IGNORED),
-        source=f"{source}, read as {config.architecture} under {scheme.name}'s names",
+        source=source,
     )
+    bad = [name for name, v in chosen.items() if not np.isfinite([v.min(), v.max()]).all()]
+    if bad:
+        raise DeparaError(f"{source}: NaN or infinity in {', '.join(bad[:10])}")
     return nnx.from_flat_state(
         [(path, leaf.replace(jnp.asarray(chosen[_name(path)]))) for path, leaf in flat]
     )
@@ -156,18 +165,62 @@ def convert(
 def random_variables(network: Network, config: PortConfig, key: jax.Array) -> Any:
     """Variables drawn at random, float32, a function of the key alone.
 
-    Kernels N(0, 2 / fan_in) (He et al., ICCV 2015), position embeddings and class tokens
-    N(0, 0.02^2), layer scales 1e-6 (as their papers have them), biases 0, normalisations the
-    identity. Drawn by numpy: several times faster than JAX on a CPU; hence not traceable.
+    As `draw_variables` has it, unless the network has a static method `draw(config, key)` for
+    initial values that its training depends on.
+    """
+    draw = getattr(network, "draw", None)
+    return draw_variables(network, config, key) if draw is None else draw(config, key)
+
+
+def _he_std(shape: tuple[int, ...]) -> float:
+    return math.sqrt(2.0 / math.prod(shape[:-1]))
+
+
+def draw_variables(
+    network: Network,
+    config: PortConfig,
+    key: jax.Array,
+    *,
+    kernel_std: Callable[[tuple[int, ...]], float] = _he_std,
+) -> Any:
+    """Kernels from a normal distribution, everything else constant.
+
+    Position embeddings and class tokens are N(0, 0.02^2), layer scales 1e-6 (as their papers have
+    them), biases 0, normalisations the identity. Drawn by numpy: several times faster than JAX on a
+    CPU, and the same whatever the backend; hence not traceable.
+
+    Args:
+      network: the NNX class.
+      config: its configuration.
+      key: the source of chance.
+      kernel_std: standard deviation of a kernel of a shape; sqrt(2 / fan_in) by default (He et al.,
+        ICCV 2015).
     """
     seed = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
-    flat = nnx.to_flat_state(_split(network, config)[1])
+
+    def value(index: int, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+        if kind in ("scale", "var"):
+            return np.ones(shape, np.float32)
+        if kind == "layer_scale":
+            return np.full(shape, 1e-6, np.float32)
+        if kind not in ("kernel", "position", "class_token"):
+            return np.zeros(shape, np.float32)
+        values = np.random.default_rng([*seed, index]).standard_normal(shape, np.float32)
+        values *= np.float32(kernel_std(shape) if kind == "kernel" else 0.02)
+        return values
+
+    flat = nnx.to_flat_state(variable_shapes(network, config))
     return nnx.from_flat_state(
         [
-            (path, leaf.replace(jnp.asarray(_drawn(str(path[-1]), leaf.shape, [*seed, index]))))
+            (path, leaf.replace(jnp.asarray(value(index, str(path[-1]), leaf.shape))))
             for index, (path, leaf) in enumerate(flat)
         ]
     )
+
+
+def variable_shapes(network: Network, config: PortConfig) -> Any:
+    """The `nnx.State` of a network with shapes in place of arrays; nothing is computed."""
+    return _split(network, config)[1]
 
 
 def flatten_variables(variables: Any) -> dict[str, np.ndarray]:
@@ -193,11 +246,20 @@ def port_spec(
       task: what it was trained for.
       zoo: the zoo it belongs to.
       sha256: digest of its weights file.
+
+    Raises:
+      DeparaError: `input` gives another number of channels than the network takes.
     """
+    name, input = name or config.architecture, input or config.input
+    if input.n_channels != config.input.n_channels:
+        raise DeparaError(
+            f"{name} takes {config.input.n_channels} channel(s), but the preprocessing gives "
+            f"{input.n_channels}"
+        )
     return ModelSpec(
-        name=name or config.architecture,
+        name=name,
         architecture=config.architecture,
-        input=input or config.input,
+        input=input,
         layers=config.layers,
         encoder=config.encoder,
         logits=config.logits,
@@ -215,13 +277,77 @@ def port_model(
     return Model(spec or port_spec(config), PureForward(network, config), variables)
 
 
-def count_outputs(tensors: Mapping[str, Any], *biases: str) -> int | None:
-    """Length of the first of these biases that is there; None where none is."""
-    for name in biases:
-        bias = tensors.get(name)
-        if bias is not None and bias.ndim == 1:
-            return int(bias.shape[0])
+def count_classes(
+    config: PortConfig, schemes: Sequence[Scheme], tensors: Mapping[str, Any]
+) -> int | None:
+    """Length of the bias that a file has for `config.logits`; None where there is none to be seen.
+
+    Args:
+      config: the configuration.
+      schemes: the namings that are known.
+      tensors: {name in the source framework: array}.
+    """
+    target = f"{config.logits}.bias"
+    rules = [rule for scheme in (*schemes, OWN_NAMES) for rule in scheme.rules]
+    for rule in rules:
+        if rule.target != target and "\\" not in rule.target:
+            continue
+        for name, value in tensors.items():
+            match = re.fullmatch(rule.source, name)
+            if match and match.expand(rule.target) == target and value.ndim == 1:
+                return int(value.shape[0])
     return None
+
+
+def replaced(config: Config, fields: Mapping[str, Any]) -> Config:
+    """A configuration with other values of some fields, as JSON and TOML write them.
+
+    Args:
+      config: a frozen dataclass.
+      fields: {field: value}; a list stands for a tuple, a whole number for a float.
+
+    Raises:
+      DeparaError: a field is unknown or has a value that no such configuration has.
+    """
+    kind = type(config).__name__
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in vars(config):
+            raise UnknownNameError(f"field of {kind}", name, vars(config))
+        old = getattr(config, name)
+        value = tuple(value) if isinstance(value, list) else value
+        value = float(value) if isinstance(old, float) and type(value) is int else value
+        if None not in (old, value) and type(old) is not type(value):
+            raise DeparaError(f"{kind}: {name} cannot be {fields[name]!r}; expected such as {old}")
+        values[name] = value
+    try:
+        made = dataclasses.replace(config, **values)  # pyright: ignore[reportArgumentType]
+        hash(made)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DeparaError(f"{kind}: {dict(fields)} is not one ({error})") from error
+    return made
+
+
+def check_images(
+    images: jax.Array, architecture: str, *, channels: int = 3, smallest: int = 1
+) -> None:
+    """Refuses what is not a batch of images.
+
+    Args:
+      images: what should be [n, h, w, channels].
+      architecture: what takes them.
+      channels: how many it takes.
+      smallest: height and width that it needs.
+
+    Raises:
+      DeparaError: they are of another shape.
+    """
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < smallest:
+        least = f" of at least {smallest}x{smallest} pixels" if smallest > 1 else ""
+        raise DeparaError(
+            f"{architecture} takes images [n, h, w, {channels}]{least}, got shape {shape}"
+        )
 
 
 def torch_norm(source: str, target: str) -> list[Rule]:
@@ -286,19 +412,6 @@ def _scheme_of(
         f"{source}: the tensor names ({shown}, ...) are none that are known for "
         f"{config.architecture} ({known}); is it another architecture's file?"
     )
-
-
-def _drawn(kind: str, shape: tuple[int, ...], seed: list[int]) -> np.ndarray:
-    if kind in ("scale", "var"):
-        return np.ones(shape, np.float32)
-    if kind == "layer_scale":
-        return np.full(shape, 1e-6, np.float32)
-    if kind not in ("kernel", "position", "class_token"):
-        return np.zeros(shape, np.float32)
-    std = math.sqrt(2.0 / math.prod(shape[:-1])) if kind == "kernel" else 0.02
-    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    values *= np.float32(std)
-    return values
 
 
 def _name(path: tuple[Any, ...]) -> str:

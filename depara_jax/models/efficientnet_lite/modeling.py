@@ -3,7 +3,7 @@
 from flax import nnx
 
 from depara_jax.models.efficientnet_lite.config import EfficientNetLiteConfig
-from depara_jax.models.inverted import InvertedNetwork
+from depara_jax.models.layers.inverted import InvertedNetwork
 
 __all__ = ["EfficientNetLite"]
 

@@ -2,7 +2,7 @@
 
 from flax import nnx
 
-from depara_jax.models.inverted import InvertedNetwork
+from depara_jax.models.layers.inverted import InvertedNetwork
 from depara_jax.models.mobilenet_v2.config import MobileNetV2Config
 
 __all__ = ["MobileNetV2"]
