@@ -1,16 +1,15 @@
 r"""What the ports share: a pure forward, variables by rule tables or from a key, and the spec.
 
-A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and `Scheme`s:
-one rule table for each way in which files name the tensors (torchvision's, timm's, Keras's). A
-file's own names choose the scheme. Whatever else a port can do follows from these three.
+A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and a `Scheme` for
+each way in which files name the tensors (torchvision's, timm's, Keras's). A file's own names choose
+the scheme. Whatever else a port can do follows from these three.
 """
 
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,27 +18,22 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
+from depara_jax.models.schemes import OWN_NAMES, TORCH_IGNORED, Scheme, scheme_of
 from depara_jax.spec import InputSpec, ModelSpec
-from depara_jax.weights.mapping import OWN_RULES, Rule, assign
+from depara_jax.weights.mapping import assign
 
 __all__ = [
-    "OWN_NAMES",
     "PortConfig",
     "PureForward",
-    "Scheme",
     "check_images",
-    "classifier_rules",
     "convert",
-    "count_classes",
     "draw_variables",
     "flatten_variables",
-    "graph_rules",
     "port_model",
     "port_spec",
     "random_variables",
     "replaced",
-    "torch_conv_norm",
-    "torch_norm",
+    "variable_name",
     "variable_shapes",
 ]
 
@@ -82,29 +76,6 @@ class PortConfig(Protocol):
         ...
 
 
-class Scheme(NamedTuple):
-    """One way in which files name a network's tensors.
-
-    Attributes:
-      name: e.g. "torchvision".
-      marker: regular expression of a tensor name that only this scheme has.
-      rules: where its tensors go.
-      ignore: regular expressions of names that may stay unused.
-    """
-
-    name: str
-    marker: str
-    rules: Sequence[Rule]
-    ignore: Sequence[str] = ()
-
-
-# What `flatten_variables` wrote: converted weights, whose names are the variables' own.
-OWN_NAMES = Scheme("depara_jax", r".+\.(kernel|scale)", OWN_RULES)
-# PyTorch counts the batches that its running statistics have seen; inference does not use it.
-_TORCH_IGNORED = (r"(.*\.)?num_batches_tracked",)
-_TORCH_NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-
-
 @dataclasses.dataclass(frozen=True)
 class PureForward:
     """A network as a pure function of (variables, images); see `depara_jax.types.Forward`.
@@ -144,21 +115,21 @@ def convert(
       DeparaError: the names follow no known scheme; or tensors are missing, unexpected, of another
         shape or dtype, or not finite, which are all listed.
     """
-    scheme = _scheme_of([*schemes, OWN_NAMES], tensors, config, source)
+    scheme = scheme_of([*schemes, OWN_NAMES], tensors, config.architecture, source)
     source = f"{source}, read as {config.architecture} under {scheme.name}'s names"
     flat = nnx.to_flat_state(variable_shapes(network, config))
     chosen = assign(
         scheme.rules,
         {name: np.asarray(value) for name, value in tensors.items()},
-        {_name(path): leaf for path, leaf in flat},
-        ignore=(*scheme.ignore, *_TORCH_IGNORED),
+        {variable_name(path): leaf for path, leaf in flat},
+        ignore=(*scheme.ignore, *TORCH_IGNORED),
         source=source,
     )
     bad = [name for name, v in chosen.items() if not np.isfinite([v.min(), v.max()]).all()]
     if bad:
         raise DeparaError(f"{source}: NaN or infinity in {', '.join(bad[:10])}")
     return nnx.from_flat_state(
-        [(path, leaf.replace(jnp.asarray(chosen[_name(path)]))) for path, leaf in flat]
+        [(path, leaf.replace(jnp.asarray(chosen[variable_name(path)]))) for path, leaf in flat]
     )
 
 
@@ -225,7 +196,9 @@ def variable_shapes(network: Network, config: PortConfig) -> Any:
 
 def flatten_variables(variables: Any) -> dict[str, np.ndarray]:
     """{tensor name such as "stem.conv.kernel": array}, as converted weights are stored."""
-    return {_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)}
+    return {
+        variable_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)
+    }
 
 
 def port_spec(
@@ -275,28 +248,6 @@ def port_model(
 ) -> Model:
     """Makes a `Model` of a port's variables."""
     return Model(spec or port_spec(config), PureForward(network, config), variables)
-
-
-def count_classes(
-    config: PortConfig, schemes: Sequence[Scheme], tensors: Mapping[str, Any]
-) -> int | None:
-    """Length of the bias that a file has for `config.logits`; None where there is none to be seen.
-
-    Args:
-      config: the configuration.
-      schemes: the namings that are known.
-      tensors: {name in the source framework: array}.
-    """
-    target = f"{config.logits}.bias"
-    rules = [rule for scheme in (*schemes, OWN_NAMES) for rule in scheme.rules]
-    for rule in rules:
-        if rule.target != target and "\\" not in rule.target:
-            continue
-        for name, value in tensors.items():
-            match = re.fullmatch(rule.source, name)
-            if match and match.expand(rule.target) == target and value.ndim == 1:
-                return int(value.shape[0])
-    return None
 
 
 def replaced(config: Config, fields: Mapping[str, Any]) -> Config:
@@ -350,69 +301,12 @@ def check_images(
         )
 
 
-def torch_norm(source: str, target: str) -> list[Rule]:
-    """Rules of a batch or layer normalisation under PyTorch's names; `source` is an expression."""
-    return [Rule(rf"{source}\.{k}", f"{target}.{v}") for k, v in _TORCH_NORM.items()]
-
-
-def torch_conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> list[Rule]:
-    """Rules of a `layers.ConvNorm` under PyTorch's names; `conv` and `norm` are expressions."""
-    return [
-        Rule(rf"{conv}\.weight", f"{target}.conv.kernel", kind),
-        *torch_norm(norm, f"{target}.norm"),
-    ]
-
-
-def classifier_rules(
-    source: str, target: str = "classifier", kind: str = "pointwise"
-) -> list[Rule]:
-    """Rules of the last linear layer under PyTorch's names; `source` is an expression."""
-    return [
-        Rule(rf"{source}\.weight", f"{target}.kernel", kind),
-        Rule(rf"{source}\.bias", f"{target}.bias"),
-    ]
-
-
-def graph_rules(parts: Sequence[tuple[str, str, str]], classes: str | None) -> Scheme:
-    """The scheme of the graph format (see `weights.graph_format`), which is in execution order.
-
-    Args:
-      parts: (operation such as "conv.s2.d1.relu6", target, transform) of the k-th convolution.
-      classes: target of the last linear layer; None leaves out whatever comes after the parts, as
-        in trunks with heads for segmentation or pose.
-    """
-    parts = list(parts)
-    if classes is not None:
-        parts.append(("(?:conv|linear).s1.d1.linear", classes, "pointwise"))
-    rules = []
-    for k, (operation, target, transform) in enumerate(parts):
-        source = f"{k:02d}.{operation}".replace(".", r"\.")
-        rules.append(Rule(rf"{source}\.kernel", f"{target}.kernel", transform))
-        rules.append(Rule(rf"{source}\.bias", f"{target}.bias"))
-    behind = () if classes is not None else tuple(rf"{k:02d}\..*" for k in range(len(parts), 100))
-    return Scheme("the graph format", r"00\.conv\..*\.kernel", rules, behind)
-
-
 @functools.cache
 def _split(network: Network, config: Any) -> tuple[Any, Any]:
     """The static half of the network and its variables' shapes; nothing is computed."""
     return nnx.split(nnx.eval_shape(lambda: network(config, nnx.Rngs(0))))
 
 
-def _scheme_of(
-    schemes: Sequence[Scheme], tensors: Mapping[str, Any], config: PortConfig, source: str
-) -> Scheme:
-    for scheme in schemes:
-        marker = re.compile(scheme.marker)
-        if any(marker.fullmatch(name) for name in tensors):
-            return scheme
-    known = ", ".join(scheme.name for scheme in schemes)
-    shown = ", ".join(sorted(tensors)[:5])
-    raise DeparaError(
-        f"{source}: the tensor names ({shown}, ...) are none that are known for "
-        f"{config.architecture} ({known}); is it another architecture's file?"
-    )
-
-
-def _name(path: tuple[Any, ...]) -> str:
+def variable_name(path: tuple[Any, ...]) -> str:
+    """ "stem.conv.kernel" of a path in an `nnx.State`."""
     return ".".join(map(str, path))

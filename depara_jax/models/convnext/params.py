@@ -3,7 +3,7 @@
 import numpy as np
 
 from depara_jax.models.convnext.config import ConvNeXtConfig
-from depara_jax.models.port import Scheme, classifier_rules, torch_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_norm
 from depara_jax.weights.mapping import Rule
 
 __all__ = ["schemes"]

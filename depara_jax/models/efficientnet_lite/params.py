@@ -2,7 +2,7 @@
 
 from depara_jax.models.efficientnet_lite.config import EfficientNetLiteConfig
 from depara_jax.models.layers.inverted import timm_scheme
-from depara_jax.models.port import Scheme, classifier_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
 
 __all__ = ["schemes"]
 

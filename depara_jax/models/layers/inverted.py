@@ -12,13 +12,8 @@ from flax import nnx
 
 from depara_jax.models.layers.convolution import Padding
 from depara_jax.models.layers.norm import ConvNorm
-from depara_jax.models.port import (
-    Scheme,
-    check_images,
-    classifier_rules,
-    graph_rules,
-    torch_conv_norm,
-)
+from depara_jax.models.port import check_images
+from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
 
 __all__ = [
     "BlockShape",

@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.models.mobilenet_v1.config import MobileNetV1Config
-from depara_jax.models.port import (
-    Scheme,
-    classifier_rules,
-    graph_rules,
-    torch_conv_norm,
-)
+from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
 from depara_jax.weights.mapping import Rule
 
 __all__ = ["configure", "schemes"]

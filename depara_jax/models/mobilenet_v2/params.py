@@ -6,7 +6,7 @@ from typing import Any
 
 from depara_jax.models.layers.inverted import graph_scheme, timm_scheme
 from depara_jax.models.mobilenet_v2.config import MobileNetV2Config
-from depara_jax.models.port import Scheme, classifier_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
 
 __all__ = ["configure", "schemes"]
 

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from depara_jax.models.port import Scheme, graph_rules, torch_conv_norm
 from depara_jax.models.resnet.config import ResNetConfig
+from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm
 from depara_jax.weights.mapping import Rule
 
 __all__ = ["configure", "schemes"]

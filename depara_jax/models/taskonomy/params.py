@@ -5,7 +5,7 @@ The ports' are `layer1.0.conv1.weight` (as in `visualpriors`), TF-slim's
 layout, vanishing points) were built inside a variable scope of their own, `feedforward/`.
 """
 
-from depara_jax.models.port import Scheme, torch_conv_norm
+from depara_jax.models.schemes import Scheme, torch_conv_norm
 from depara_jax.models.taskonomy.config import TaskonomyConfig
 from depara_jax.weights.mapping import Rule
 

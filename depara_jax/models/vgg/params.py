@@ -1,6 +1,6 @@
 """Where a VGG's tensors go: torchvision's names."""
 
-from depara_jax.models.port import Scheme
+from depara_jax.models.schemes import Scheme
 from depara_jax.models.vgg.config import Kind, VGGConfig
 from depara_jax.weights.mapping import Rule, linear_after_flatten
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.port import Scheme, classifier_rules, torch_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_norm
 from depara_jax.models.vit.config import ViTConfig
 from depara_jax.weights.mapping import Rule
 

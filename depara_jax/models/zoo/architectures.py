@@ -23,15 +23,14 @@ from depara_jax.models import (
 from depara_jax.models.model import Model
 from depara_jax.models.port import (
     PortConfig,
-    Scheme,
     convert,
-    count_classes,
     flatten_variables,
     port_model,
     port_spec,
     random_variables,
     replaced,
 )
+from depara_jax.models.schemes import Scheme, count_classes
 from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.cache import read_converted, remember, remembered
 from depara_jax.weights.readers import file_sha256, read_tensors
@@ -137,7 +136,7 @@ class Architecture:
             self.task.check(tensors, sha256, source)
         config = self.configured(asked, configuration)
         if asked is None and "num_classes" not in (configuration or {}):
-            counted = count_classes(config, self.schemes(config), tensors)
+            counted = count_classes(config.logits, self.schemes(config), tensors)
             config = config if counted is None else replaced(config, {"num_classes": counted})
         if self.configure is not None and configuration is None:
             config = self.configure(config, tensors)

@@ -8,13 +8,7 @@ import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models import load_model
-from depara_jax.models.port import (
-    convert,
-    port_model,
-    port_spec,
-    random_variables,
-    variable_shapes,
-)
+from depara_jax.models.port import convert, port_model, port_spec, random_variables, variable_shapes
 from depara_jax.models.taskonomy import TASKS, TaskonomyConfig, TaskonomyEncoder, schemes
 from depara_jax.models.zoo.architectures import ARCHITECTURES, build_model
 from depara_jax.weights.readers import READERS, file_sha256

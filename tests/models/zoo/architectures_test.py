@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.port import count_classes
+from depara_jax.models.schemes import count_classes
 from depara_jax.models.vgg import VGGConfig
 from depara_jax.models.zoo.architectures import ARCHITECTURES, build_model, list_architectures
 from depara_jax.spec import InputSpec
@@ -135,4 +135,4 @@ def test_preprocessing_with_other_channels_is_refused():
 def test_classes_are_counted_under_every_naming(name, tensors, count):
     row = ARCHITECTURES[name]
     tensors = {key: np.asarray(value) for key, value in tensors.items()}
-    assert count_classes(row.config, row.schemes(row.config), tensors) == count
+    assert count_classes(row.config.logits, row.schemes(row.config), tensors) == count
