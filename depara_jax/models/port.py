@@ -1,8 +1,8 @@
 r"""What the ports share: a pure forward, variables by rule tables or from a key, and the spec.
 
-A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and a `Scheme` for
-each way in which files name the tensors (torchvision's, timm's, Keras's). A file's own names choose
-the scheme. Whatever else a port can do follows from these three.
+A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and a `Scheme`
+for each way in which files name the tensors (torchvision's, timm's, Keras's). A file's own names
+choose the scheme. Whatever else a port can do follows from these three.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ __all__ = [
     "convert",
     "draw_variables",
     "flatten_variables",
+    "nested_variables",
     "port_model",
     "port_spec",
     "random_variables",
@@ -117,20 +118,18 @@ def convert(
     """
     scheme = scheme_of([*schemes, OWN_NAMES], tensors, config.architecture, source)
     source = f"{source}, read as {config.architecture} under {scheme.name}'s names"
-    flat = nnx.to_flat_state(variable_shapes(network, config))
+    shapes = variable_shapes(network, config)
     chosen = assign(
         scheme.rules,
         {name: np.asarray(value) for name, value in tensors.items()},
-        {variable_name(path): leaf for path, leaf in flat},
+        {variable_name(path): leaf for path, leaf in nnx.to_flat_state(shapes)},
         ignore=(*scheme.ignore, *TORCH_IGNORED),
         source=source,
     )
     bad = [name for name, v in chosen.items() if not np.isfinite([v.min(), v.max()]).all()]
     if bad:
         raise DeparaError(f"{source}: NaN or infinity in {', '.join(bad[:10])}")
-    return nnx.from_flat_state(
-        [(path, leaf.replace(jnp.asarray(chosen[variable_name(path)]))) for path, leaf in flat]
-    )
+    return nested_variables(chosen, shapes)
 
 
 def random_variables(network: Network, config: PortConfig, key: jax.Array) -> Any:
@@ -180,13 +179,12 @@ def draw_variables(
         values *= np.float32(kernel_std(shape) if kind == "kernel" else 0.02)
         return values
 
-    flat = nnx.to_flat_state(variable_shapes(network, config))
-    return nnx.from_flat_state(
-        [
-            (path, leaf.replace(jnp.asarray(value(index, str(path[-1]), leaf.shape))))
-            for index, (path, leaf) in enumerate(flat)
-        ]
-    )
+    shapes = variable_shapes(network, config)
+    values = {
+        variable_name(path): value(index, str(path[-1]), leaf.shape)
+        for index, (path, leaf) in enumerate(nnx.to_flat_state(shapes))
+    }
+    return nested_variables(values, shapes)
 
 
 def variable_shapes(network: Network, config: PortConfig) -> Any:
@@ -196,9 +194,18 @@ def variable_shapes(network: Network, config: PortConfig) -> Any:
 
 def flatten_variables(variables: Any) -> dict[str, np.ndarray]:
     """{tensor name such as "stem.conv.kernel": array}, as converted weights are stored."""
-    return {
-        variable_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)
-    }
+    flat = nnx.to_flat_state(variables)
+    return {variable_name(path): np.asarray(leaf[...]) for path, leaf in flat}
+
+
+def nested_variables(values: Mapping[str, Any], like: Any) -> Any:
+    """The inverse of `flatten_variables`, with the shape of the state `like`."""
+    return nnx.from_flat_state(
+        [
+            (path, leaf.replace(jnp.asarray(values[variable_name(path)])))
+            for path, leaf in nnx.to_flat_state(like)
+        ]
+    )
 
 
 def port_spec(
@@ -308,5 +315,5 @@ def _split(network: Network, config: Any) -> tuple[Any, Any]:
 
 
 def variable_name(path: tuple[Any, ...]) -> str:
-    """ "stem.conv.kernel" of a path in an `nnx.State`."""
+    """The dotted name of a path in an `nnx.State`, such as "stem.conv.kernel"."""
     return ".".join(map(str, path))

@@ -11,10 +11,16 @@ from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import Encoder, EncoderConfig
 from depara_jax.models.layers.pooling import adaptive_avg_pool, max_pool
 from depara_jax.models.model import Model
-from depara_jax.models.port import port_model, port_spec, random_variables, variable_shapes
+from depara_jax.models.port import (
+    nested_variables,
+    port_model,
+    port_spec,
+    random_variables,
+    variable_shapes,
+)
 from depara_jax.models.resnet import ResNet, ResNetConfig
 from depara_jax.models.vgg import VGG, VGGConfig
-from depara_jax.training.units import Mode, Network, Unit, Values, flat_values, nested_values
+from depara_jax.training.units import Mode, Network, Unit, Values, flat_values
 
 __all__ = ["EncoderClassifier", "encoder_network", "network_of", "vgg_network"]
 
@@ -22,7 +28,7 @@ _BINS = 4  # per side, between an encoder's output and its classes
 
 
 def _wrapped(network: Any, config: Any, values: Values, name: str) -> Model:
-    variables = nested_values(values, variable_shapes(network, config))
+    variables = nested_variables(values, variable_shapes(network, config))
     return port_model(network, config, variables=variables, spec=port_spec(config, name=name))
 
 

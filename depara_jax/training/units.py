@@ -21,7 +21,7 @@ from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
 from depara_jax.models.port import variable_name
 
-__all__ = ["Mode", "Network", "Unit", "Values", "flat_values", "nested_values"]
+__all__ = ["Mode", "Network", "Unit", "Values", "flat_values"]
 
 Values = Mapping[str, Any]  # {dotted name: array}
 
@@ -205,17 +205,8 @@ class Network:
 
 def flat_values(variables: Any) -> dict[str, jax.Array]:
     """{dotted name: array} of a model's variables (an `nnx.State`)."""
-    return {
-        variable_name(path): jnp.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)
-    }
-
-
-def nested_values(values: Values, like: Any) -> Any:
-    """The inverse of `flat_values`, with the shape of the state `like`."""
-    flat = nnx.to_flat_state(like)
-    return nnx.from_flat_state(
-        [(path, leaf.replace(jnp.asarray(values[variable_name(path)]))) for path, leaf in flat]
-    )
+    flat = nnx.to_flat_state(variables)
+    return {variable_name(path): jnp.asarray(leaf[...]) for path, leaf in flat}
 
 
 def _path(name: str) -> tuple[Any, ...]:

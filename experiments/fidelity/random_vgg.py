@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from depara_jax.selection.upstream import accumulated
 
 from depara_jax.attribution import attribute
 from depara_jax.data import Probe
@@ -13,7 +14,6 @@ from depara_jax.graph import edge_similarity, edges_of
 from depara_jax.models.port import PureForward, random_variables
 from depara_jax.models.vgg import VGG, VGGConfig
 from depara_jax.recipe import Recipe
-from depara_jax.selection.upstream import accumulated
 from depara_jax.spec import InputSpec
 from experiments.fidelity.layer_half import layer_cosines
 
