@@ -35,7 +35,7 @@ def add_zoo_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--zoo",
         default="mini",
-        help="a packaged zoo, a folder with a manifest.json, or a TOML manifest of your own "
+        help="a packaged zoo, a TOML manifest of your own, or a folder with a zoo.toml "
         "(docs/models.md)",
     )
 

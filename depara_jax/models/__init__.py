@@ -9,8 +9,8 @@ from depara_jax.models.model import Model
 from depara_jax.spec import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from depara_jax.models.catalog import list_models, load_model
-    from depara_jax.models.registry import ARCHITECTURES, build_model
+    from depara_jax.models.zoo.architectures import ARCHITECTURES, build_model
+    from depara_jax.models.zoo.catalog import list_models, load_model
 
 __all__ = [
     "ARCHITECTURES",
@@ -25,11 +25,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("list_models", "load_model"):
-        from depara_jax.models import catalog
+        from depara_jax.models.zoo import catalog
 
         return getattr(catalog, name)
     if name in ("ARCHITECTURES", "build_model"):
-        from depara_jax.models import registry
+        from depara_jax.models.zoo import architectures
 
-        return getattr(registry, name)
+        return getattr(architectures, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,45 +1,45 @@
 r"""What the ports share: a pure forward, variables by rule tables or from a key, and the spec.
 
-A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and `Scheme`s:
-one rule table for each way in which files name the tensors (torchvision's, timm's, Keras's). A
-file's own names choose the scheme.
+A port is a frozen configuration (`PortConfig`), a Flax NNX network built from it, and a `Scheme`
+for each way in which files name the tensors (torchvision's, timm's, Keras's). A file's own names
+choose the scheme. Whatever else a port can do follows from these three.
 """
 
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from depara_jax.errors import DeparaError
+from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
+from depara_jax.models.schemes import OWN_NAMES, TORCH_IGNORED, Scheme, scheme_of
 from depara_jax.spec import InputSpec, ModelSpec
-from depara_jax.weights.mapping import OWN_RULES, Rule, assign
+from depara_jax.weights.mapping import assign
 
 __all__ = [
-    "OWN_NAMES",
     "PortConfig",
     "PureForward",
-    "Scheme",
-    "classifier_rules",
+    "check_images",
     "convert",
-    "count_outputs",
+    "draw_variables",
     "flatten_variables",
-    "graph_rules",
+    "nested_variables",
     "port_model",
     "port_spec",
     "random_variables",
-    "torch_conv_norm",
-    "torch_norm",
+    "replaced",
+    "variable_name",
+    "variable_shapes",
 ]
 
 Network = Callable[[Any, nnx.Rngs], nnx.Module]
+Config = TypeVar("Config")
 
 
 @runtime_checkable
@@ -75,29 +75,6 @@ class PortConfig(Protocol):
     def input(self) -> InputSpec:
         """The family's own preprocessing."""
         ...
-
-
-class Scheme(NamedTuple):
-    """One way in which files name a network's tensors.
-
-    Attributes:
-      name: e.g. "torchvision".
-      marker: regular expression of a tensor name that only this scheme has.
-      rules: where its tensors go.
-      ignore: regular expressions of names that may stay unused.
-    """
-
-    name: str
-    marker: str
-    rules: Sequence[Rule]
-    ignore: Sequence[str] = ()
-
-
-# What `flatten_variables` wrote: converted weights, whose names are the variables' own.
-OWN_NAMES = Scheme("depara_jax", r".+\.(kernel|scale)", OWN_RULES)
-# PyTorch counts the batches that its running statistics have seen; inference does not use it.
-_TORCH_IGNORED = (r"(.*\.)?num_batches_tracked",)
-_TORCH_NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,43 +113,99 @@ def convert(
       An `nnx.State`.
 
     Raises:
-      DeparaError: the names follow no known scheme; or tensors are missing, unexpected, or of
-        another shape or dtype, which are all listed.
+      DeparaError: the names follow no known scheme; or tensors are missing, unexpected, of another
+        shape or dtype, or not finite, which are all listed.
     """
-    scheme = _scheme_of([*schemes, OWN_NAMES], tensors, config, source)
-    flat = nnx.to_flat_state(_split(network, config)[1])
+    scheme = scheme_of([*schemes, OWN_NAMES], tensors, config.architecture, source)
+    source = f"{source}, read as {config.architecture} under {scheme.name}'s names"
+    shapes = variable_shapes(network, config)
     chosen = assign(
         scheme.rules,
         {name: np.asarray(value) for name, value in tensors.items()},
-        {_name(path): leaf for path, leaf in flat},
-        ignore=(*scheme.ignore, *_TORCH_IGNORED),
-        source=f"{source}, read as {config.architecture} under {scheme.name}'s names",
+        {variable_name(path): leaf for path, leaf in nnx.to_flat_state(shapes)},
+        ignore=(*scheme.ignore, *TORCH_IGNORED),
+        source=source,
     )
-    return nnx.from_flat_state(
-        [(path, leaf.replace(jnp.asarray(chosen[_name(path)]))) for path, leaf in flat]
-    )
+    bad = [name for name, v in chosen.items() if not np.isfinite([v.min(), v.max()]).all()]
+    if bad:
+        raise DeparaError(f"{source}: NaN or infinity in {', '.join(bad[:10])}")
+    return nested_variables(chosen, shapes)
 
 
 def random_variables(network: Network, config: PortConfig, key: jax.Array) -> Any:
     """Variables drawn at random, float32, a function of the key alone.
 
-    Kernels N(0, 2 / fan_in) (He et al., ICCV 2015), position embeddings and class tokens
-    N(0, 0.02^2), layer scales 1e-6 (as their papers have them), biases 0, normalisations the
-    identity. Drawn by numpy: several times faster than JAX on a CPU; hence not traceable.
+    As `draw_variables` has it, unless the network has a static method `draw(config, key)` for
+    initial values that its training depends on.
+    """
+    draw = getattr(network, "draw", None)
+    return draw_variables(network, config, key) if draw is None else draw(config, key)
+
+
+def _he_std(shape: tuple[int, ...]) -> float:
+    return math.sqrt(2.0 / math.prod(shape[:-1]))
+
+
+def draw_variables(
+    network: Network,
+    config: PortConfig,
+    key: jax.Array,
+    *,
+    kernel_std: Callable[[tuple[int, ...]], float] = _he_std,
+) -> Any:
+    """Kernels from a normal distribution, everything else constant.
+
+    Position embeddings and class tokens are N(0, 0.02^2), layer scales 1e-6 (as their papers have
+    them), biases 0, normalisations the identity. Drawn by numpy: several times faster than JAX on a
+    CPU, and the same whatever the backend; hence not traceable.
+
+    Args:
+      network: the NNX class.
+      config: its configuration.
+      key: the source of chance.
+      kernel_std: standard deviation of a kernel of a shape; sqrt(2 / fan_in) by default (He et al.,
+        ICCV 2015).
     """
     seed = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
-    flat = nnx.to_flat_state(_split(network, config)[1])
-    return nnx.from_flat_state(
-        [
-            (path, leaf.replace(jnp.asarray(_drawn(str(path[-1]), leaf.shape, [*seed, index]))))
-            for index, (path, leaf) in enumerate(flat)
-        ]
-    )
+
+    def value(index: int, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+        if kind in ("scale", "var"):
+            return np.ones(shape, np.float32)
+        if kind == "layer_scale":
+            return np.full(shape, 1e-6, np.float32)
+        if kind not in ("kernel", "position", "class_token"):
+            return np.zeros(shape, np.float32)
+        values = np.random.default_rng([*seed, index]).standard_normal(shape, np.float32)
+        values *= np.float32(kernel_std(shape) if kind == "kernel" else 0.02)
+        return values
+
+    shapes = variable_shapes(network, config)
+    values = {
+        variable_name(path): value(index, str(path[-1]), leaf.shape)
+        for index, (path, leaf) in enumerate(nnx.to_flat_state(shapes))
+    }
+    return nested_variables(values, shapes)
+
+
+def variable_shapes(network: Network, config: PortConfig) -> Any:
+    """The `nnx.State` of a network with shapes in place of arrays; nothing is computed."""
+    return _split(network, config)[1]
 
 
 def flatten_variables(variables: Any) -> dict[str, np.ndarray]:
     """{tensor name such as "stem.conv.kernel": array}, as converted weights are stored."""
-    return {_name(path): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)}
+    flat = nnx.to_flat_state(variables)
+    return {variable_name(path): np.asarray(leaf[...]) for path, leaf in flat}
+
+
+def nested_variables(values: Mapping[str, Any], like: Any) -> Any:
+    """The inverse of `flatten_variables`, with the shape of the state `like`."""
+    return nnx.from_flat_state(
+        [
+            (path, leaf.replace(jnp.asarray(values[variable_name(path)])))
+            for path, leaf in nnx.to_flat_state(like)
+        ]
+    )
 
 
 def port_spec(
@@ -193,11 +226,20 @@ def port_spec(
       task: what it was trained for.
       zoo: the zoo it belongs to.
       sha256: digest of its weights file.
+
+    Raises:
+      DeparaError: `input` gives another number of channels than the network takes.
     """
+    name, input = name or config.architecture, input or config.input
+    if input.n_channels != config.input.n_channels:
+        raise DeparaError(
+            f"{name} takes {config.input.n_channels} channel(s), but the preprocessing gives "
+            f"{input.n_channels}"
+        )
     return ModelSpec(
-        name=name or config.architecture,
+        name=name,
         architecture=config.architecture,
-        input=input or config.input,
+        input=input,
         layers=config.layers,
         encoder=config.encoder,
         logits=config.logits,
@@ -215,56 +257,55 @@ def port_model(
     return Model(spec or port_spec(config), PureForward(network, config), variables)
 
 
-def count_outputs(tensors: Mapping[str, Any], *biases: str) -> int | None:
-    """Length of the first of these biases that is there; None where none is."""
-    for name in biases:
-        bias = tensors.get(name)
-        if bias is not None and bias.ndim == 1:
-            return int(bias.shape[0])
-    return None
-
-
-def torch_norm(source: str, target: str) -> list[Rule]:
-    """Rules of a batch or layer normalisation under PyTorch's names; `source` is an expression."""
-    return [Rule(rf"{source}\.{k}", f"{target}.{v}") for k, v in _TORCH_NORM.items()]
-
-
-def torch_conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> list[Rule]:
-    """Rules of a `layers.ConvNorm` under PyTorch's names; `conv` and `norm` are expressions."""
-    return [
-        Rule(rf"{conv}\.weight", f"{target}.conv.kernel", kind),
-        *torch_norm(norm, f"{target}.norm"),
-    ]
-
-
-def classifier_rules(
-    source: str, target: str = "classifier", kind: str = "pointwise"
-) -> list[Rule]:
-    """Rules of the last linear layer under PyTorch's names; `source` is an expression."""
-    return [
-        Rule(rf"{source}\.weight", f"{target}.kernel", kind),
-        Rule(rf"{source}\.bias", f"{target}.bias"),
-    ]
-
-
-def graph_rules(parts: Sequence[tuple[str, str, str]], classes: str | None) -> Scheme:
-    """The scheme of the graph format (see `weights.graph_format`), which is in execution order.
+def replaced(config: Config, fields: Mapping[str, Any]) -> Config:
+    """A configuration with other values of some fields, as JSON and TOML write them.
 
     Args:
-      parts: (operation such as "conv.s2.d1.relu6", target, transform) of the k-th convolution.
-      classes: target of the last linear layer; None leaves out whatever comes after the parts, as
-        in trunks with heads for segmentation or pose.
+      config: a frozen dataclass.
+      fields: {field: value}; a list stands for a tuple, a whole number for a float.
+
+    Raises:
+      DeparaError: a field is unknown or has a value that no such configuration has.
     """
-    parts = list(parts)
-    if classes is not None:
-        parts.append(("(?:conv|linear).s1.d1.linear", classes, "pointwise"))
-    rules = []
-    for k, (operation, target, transform) in enumerate(parts):
-        source = f"{k:02d}.{operation}".replace(".", r"\.")
-        rules.append(Rule(rf"{source}\.kernel", f"{target}.kernel", transform))
-        rules.append(Rule(rf"{source}\.bias", f"{target}.bias"))
-    behind = () if classes is not None else tuple(rf"{k:02d}\..*" for k in range(len(parts), 100))
-    return Scheme("the graph format", r"00\.conv\..*\.kernel", rules, behind)
+    kind = type(config).__name__
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in vars(config):
+            raise UnknownNameError(f"field of {kind}", name, vars(config))
+        old = getattr(config, name)
+        value = tuple(value) if isinstance(value, list) else value
+        value = float(value) if isinstance(old, float) and type(value) is int else value
+        if None not in (old, value) and type(old) is not type(value):
+            raise DeparaError(f"{kind}: {name} cannot be {fields[name]!r}; expected such as {old}")
+        values[name] = value
+    try:
+        made = dataclasses.replace(config, **values)  # pyright: ignore[reportArgumentType]
+        hash(made)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DeparaError(f"{kind}: {dict(fields)} is not one ({error})") from error
+    return made
+
+
+def check_images(
+    images: jax.Array, architecture: str, *, channels: int = 3, smallest: int = 1
+) -> None:
+    """Refuses what is not a batch of images.
+
+    Args:
+      images: what should be [n, h, w, channels].
+      architecture: what takes them.
+      channels: how many it takes.
+      smallest: height and width that it needs.
+
+    Raises:
+      DeparaError: they are of another shape.
+    """
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < smallest:
+        least = f" of at least {smallest}x{smallest} pixels" if smallest > 1 else ""
+        raise DeparaError(
+            f"{architecture} takes images [n, h, w, {channels}]{least}, got shape {shape}"
+        )
 
 
 @functools.cache
@@ -273,33 +314,6 @@ def _split(network: Network, config: Any) -> tuple[Any, Any]:
     return nnx.split(nnx.eval_shape(lambda: network(config, nnx.Rngs(0))))
 
 
-def _scheme_of(
-    schemes: Sequence[Scheme], tensors: Mapping[str, Any], config: PortConfig, source: str
-) -> Scheme:
-    for scheme in schemes:
-        marker = re.compile(scheme.marker)
-        if any(marker.fullmatch(name) for name in tensors):
-            return scheme
-    known = ", ".join(scheme.name for scheme in schemes)
-    shown = ", ".join(sorted(tensors)[:5])
-    raise DeparaError(
-        f"{source}: the tensor names ({shown}, ...) are none that are known for "
-        f"{config.architecture} ({known}); is it another architecture's file?"
-    )
-
-
-def _drawn(kind: str, shape: tuple[int, ...], seed: list[int]) -> np.ndarray:
-    if kind in ("scale", "var"):
-        return np.ones(shape, np.float32)
-    if kind == "layer_scale":
-        return np.full(shape, 1e-6, np.float32)
-    if kind not in ("kernel", "position", "class_token"):
-        return np.zeros(shape, np.float32)
-    std = math.sqrt(2.0 / math.prod(shape[:-1])) if kind == "kernel" else 0.02
-    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    values *= np.float32(std)
-    return values
-
-
-def _name(path: tuple[Any, ...]) -> str:
+def variable_name(path: tuple[Any, ...]) -> str:
+    """The dotted name of a path in an `nnx.State`, such as "stem.conv.kernel"."""
     return ".".join(map(str, path))

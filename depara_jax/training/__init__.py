@@ -21,7 +21,7 @@ from depara_jax.training.splits import (
     subset,
     write_manifest,
 )
-from depara_jax.training.units import Network, flat_values, nested_values
+from depara_jax.training.units import Network, flat_values
 
 __all__ = [
     "PAPER_SCRATCH",
@@ -46,7 +46,6 @@ __all__ = [
     "folder_examples",
     "load_values",
     "make_split",
-    "nested_values",
     "network_of",
     "predict",
     "read_manifest",

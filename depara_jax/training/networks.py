@@ -8,24 +8,32 @@ import jax
 from flax import nnx
 
 from depara_jax.errors import DeparaError
-from depara_jax.models import encoder as encoders
-from depara_jax.models import resnet as resnets
-from depara_jax.models import vgg as vggs
-from depara_jax.models.encoder.modeling import Encoder
-from depara_jax.models.layers import adaptive_avg_pool
+from depara_jax.models.encoder import Encoder, EncoderConfig
+from depara_jax.models.layers.pooling import adaptive_avg_pool, max_pool
 from depara_jax.models.model import Model
-from depara_jax.models.pooling import max_pool
-from depara_jax.models.port import port_model, port_spec, random_variables
-from depara_jax.models.vgg.modeling import VGG
-from depara_jax.training.units import Mode, Network, Unit, Values, flat_values, nested_values
+from depara_jax.models.port import (
+    nested_variables,
+    port_model,
+    port_spec,
+    random_variables,
+    variable_shapes,
+)
+from depara_jax.models.resnet import ResNet, ResNetConfig
+from depara_jax.models.vgg import VGG, VGGConfig
+from depara_jax.training.units import Mode, Network, Unit, Values, flat_values
 
 __all__ = ["EncoderClassifier", "encoder_network", "network_of", "vgg_network"]
 
 _BINS = 4  # per side, between an encoder's output and its classes
 
 
+def _wrapped(network: Any, config: Any, values: Values, name: str) -> Model:
+    variables = nested_variables(values, variable_shapes(network, config))
+    return port_model(network, config, variables=variables, spec=port_spec(config, name=name))
+
+
 @functools.cache
-def vgg_network(config: vggs.VGGConfig) -> Network:
+def vgg_network(config: VGGConfig) -> Network:
     """A VGG; its 18 cut points (VGG-19) are the outputs of the ReLUs."""
     kinds = [kind for kind, _ in config.feature_modules]
     units, pending = [], []
@@ -39,20 +47,15 @@ def vgg_network(config: vggs.VGGConfig) -> Network:
     for first, last, owned in ((0, 1, 0), (2, 4, 3), (5, 6, 6)):
         run = functools.partial(_classifier, last_pool, range(first, last + 1))
         units.append(Unit(f"classifier.{last}", (f"classifier.{owned}",), run))
-    like = jax.eval_shape(lambda: nnx.split(VGG(config, nnx.Rngs(0)))[1])
-
-    def wrap(values: Values, name: str) -> Model:
-        spec = vggs.vgg_spec(config, name=name)
-        return vggs.vgg(config, variables=nested_values(values, like), spec=spec)
 
     return Network(
         name=f"{config.architecture} with {config.num_classes} classes",
         make=functools.partial(VGG, config),
         units=tuple(units),
         classes=config.num_classes,
-        draw=lambda key: flat_values(vggs.random_variables(config, key)),
+        draw=lambda key: flat_values(random_variables(VGG, config, key)),
         read=lambda model: flat_values(model.variables),
-        wrap=wrap,
+        wrap=functools.partial(_wrapped, VGG, config),
     )
 
 
@@ -74,13 +77,13 @@ def _classifier(last_pool: int, indices: range, module: VGG, x: jax.Array, mode:
 class EncoderClassifier(nnx.Module):
     """An encoder and a linear map of its output's 4 x 4 averages to classes."""
 
-    def __init__(self, config: encoders.EncoderConfig, classes: int, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, classes: int, rngs: nnx.Rngs):
         self.encoder = Encoder(config, rngs)
         self.classifier = nnx.Linear(_BINS * _BINS * config.features, classes, rngs=rngs)
 
 
 @functools.cache
-def encoder_network(config: encoders.EncoderConfig, classes: int) -> Network:
+def encoder_network(config: EncoderConfig, classes: int) -> Network:
     """One of the zoo's encoders with a classifier; cut after the stem, a block or the encoder."""
     units = [
         Unit(stage, (_encoder_part(config, i),), functools.partial(_encoder_stage, config, i))
@@ -91,11 +94,9 @@ def encoder_network(config: encoders.EncoderConfig, classes: int) -> Network:
     def make(rngs: nnx.Rngs) -> EncoderClassifier:
         return EncoderClassifier(config, classes, rngs)
 
-    like = jax.eval_shape(lambda: nnx.split(Encoder(config, nnx.Rngs(0)))[1])
-
     def wrap(values: Values, name: str) -> Model:
         inner = {n.removeprefix("encoder."): v for n, v in values.items() if n[:8] == "encoder."}
-        return encoders.build_encoder(nested_values(inner, like), config, name=name)
+        return _wrapped(Encoder, config, inner, name)
 
     return Network(
         name=f"{config.architecture} with {classes} classes",
@@ -108,13 +109,13 @@ def encoder_network(config: encoders.EncoderConfig, classes: int) -> Network:
     )
 
 
-def _encoder_part(config: encoders.EncoderConfig, stage: int) -> str:
+def _encoder_part(config: EncoderConfig, stage: int) -> str:
     last = len(config.stages) - 1
     return "encoder." + {0: "stem", last: "head"}.get(stage, f"blocks.{stage - 1}")
 
 
 def _encoder_stage(
-    config: encoders.EncoderConfig, stage: int, module: EncoderClassifier, x: jax.Array, mode: Mode
+    config: EncoderConfig, stage: int, module: EncoderClassifier, x: jax.Array, mode: Mode
 ) -> jax.Array:
     inner = module.encoder
     last = len(config.stages) - 1
@@ -130,27 +131,22 @@ def _encoder_head(module: EncoderClassifier, x: jax.Array, mode: Mode) -> jax.Ar
 
 
 @functools.cache
-def resnet_network(config: resnets.ResNetConfig) -> Network:
+def resnet_network(config: ResNetConfig) -> Network:
     """A ResNet; cut after the stem or a unit."""
     units = [
         Unit(stage, (_resnet_part(stage),), functools.partial(_resnet_stage, config, stage))
         for stage in config.stages
     ]
     units.append(Unit("fc", ("fc",), _resnet_head))
-    like = jax.eval_shape(lambda: nnx.split(resnets.ResNet(config, nnx.Rngs(0)))[1])
-
-    def wrap(values: Values, name: str) -> Model:
-        spec = port_spec(config, name=name)
-        return port_model(resnets.ResNet, config, variables=nested_values(values, like), spec=spec)
 
     return Network(
         name=f"{config.architecture} with {config.num_classes} classes",
-        make=functools.partial(resnets.ResNet, config),
+        make=functools.partial(ResNet, config),
         units=tuple(units),
         classes=config.num_classes,
-        draw=lambda key: flat_values(random_variables(resnets.ResNet, config, key)),
+        draw=lambda key: flat_values(random_variables(ResNet, config, key)),
         read=lambda model: flat_values(model.variables),
-        wrap=wrap,
+        wrap=functools.partial(_wrapped, ResNet, config),
     )
 
 
@@ -163,7 +159,7 @@ def _resnet_part(stage: str) -> str:
 
 
 def _resnet_stage(
-    config: resnets.ResNetConfig, stage: str, module: resnets.ResNet, x: jax.Array, mode: Mode
+    config: ResNetConfig, stage: str, module: ResNet, x: jax.Array, mode: Mode
 ) -> jax.Array:
     if stage == "stem":
         return jax.nn.relu(mode.call(module.stem, x)[1])
@@ -173,7 +169,7 @@ def _resnet_stage(
     return mode.call(module.stages[int(block)][int(unit)], x)[2]
 
 
-def _resnet_head(module: resnets.ResNet, x: jax.Array, mode: Mode) -> jax.Array:
+def _resnet_head(module: ResNet, x: jax.Array, mode: Mode) -> jax.Array:
     return mode.call(module.fc, x.mean(axis=(1, 2)))
 
 
@@ -184,11 +180,11 @@ def network_of(model: Model, classes: int) -> Network:
       DeparaError: a family that has no chain of units here.
     """
     config: Any = getattr(model.forward, "config", None)  # every port's forward has one
-    if isinstance(config, vggs.VGGConfig):
+    if isinstance(config, VGGConfig):
         return vgg_network(dataclasses.replace(config, num_classes=classes))
-    if isinstance(config, encoders.EncoderConfig):
+    if isinstance(config, EncoderConfig):
         return encoder_network(config, classes)
-    if isinstance(config, resnets.ResNetConfig):
+    if isinstance(config, ResNetConfig):
         return resnet_network(dataclasses.replace(config, num_classes=classes))
     raise DeparaError(
         f"model {model.name!r} ({model.spec.architecture}) cannot be trained here; expected a VGG, "

@@ -19,8 +19,9 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
+from depara_jax.models.port import variable_name
 
-__all__ = ["Mode", "Network", "Unit", "Values", "flat_values", "nested_values"]
+__all__ = ["Mode", "Network", "Unit", "Values", "flat_values"]
 
 Values = Mapping[str, Any]  # {dotted name: array}
 
@@ -117,7 +118,7 @@ class Network:
     @functools.cached_property
     def _split(self) -> tuple[Any, dict[str, Any]]:
         graph, state = nnx.split(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
-        return graph, {_name(path): leaf for path, leaf in nnx.to_flat_state(state)}
+        return graph, {variable_name(path): leaf for path, leaf in nnx.to_flat_state(state)}
 
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -166,7 +167,7 @@ class Network:
             unit_key = jax.random.fold_in(key, i) if train and key is not None else None
             x = self.units[i].run(module, x, Mode(train, unit_key))
         statistics = nnx.to_flat_state(nnx.state(module, nnx.BatchStat))
-        new = {_name(path): leaf[...] for path, leaf in statistics}
+        new = {variable_name(path): leaf[...] for path, leaf in statistics}
         return x, {n: v for n, v in new.items() if train_from <= self.unit_of(n) < stop}
 
     def _merged(self, values: Values) -> Any:
@@ -204,19 +205,8 @@ class Network:
 
 def flat_values(variables: Any) -> dict[str, jax.Array]:
     """{dotted name: array} of a model's variables (an `nnx.State`)."""
-    return {_name(path): jnp.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(variables)}
-
-
-def nested_values(values: Values, like: Any) -> Any:
-    """The inverse of `flat_values`, with the shape of the state `like`."""
-    flat = nnx.to_flat_state(like)
-    return nnx.from_flat_state(
-        [(path, leaf.replace(jnp.asarray(values[_name(path)]))) for path, leaf in flat]
-    )
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return ".".join(map(str, path))
+    flat = nnx.to_flat_state(variables)
+    return {variable_name(path): jnp.asarray(leaf[...]) for path, leaf in flat}
 
 
 def _path(name: str) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
 from depara_jax.weights.graph_format import graph_tensors, is_graph
+from depara_jax.weights.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 
 __all__ = ["READERS", "file_sha256", "read_metadata", "read_tensors", "write_safetensors"]
 
@@ -28,20 +29,23 @@ def read_tensors(path: str | os.PathLike[str]) -> Tensors:
     """Reads every tensor of a weights file.
 
     The suffix names the format: .safetensors, .npz (named arrays, or the graph format of
-    `graph_format`), .pth, .pt or .th (which need PyTorch), or Keras's .h5 (which needs h5py). No
-    format may run code: pickles that hold anything but tensors are refused. bfloat16 comes back as
-    float32, which holds it exactly; every other dtype is kept.
+    `graph_format`), .pth, .pt or .th (which need PyTorch), or Keras's .h5 (which needs h5py). A
+    prefix of several files is a TensorFlow checkpoint, whose variables are read when they are
+    looked at. No format may run code: pickles that hold anything but tensors are refused. bfloat16
+    comes back as float32, which holds it exactly; every other dtype is kept.
 
     Args:
-      path: the file.
+      path: the file, or a checkpoint's prefix.
 
     Returns:
       {tensor name: array}, in the file's order.
 
     Raises:
       DeparaError: the file is missing, truncated, of another format, empty, would run code, or
-        holds a NaN or an infinity (the tensors are named).
+        holds a NaN or an infinity (the tensors are named; of a checkpoint they are not looked at).
     """
+    if is_tf_checkpoint(path):
+        return read_tf_checkpoint(path)
     path = _existing(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:

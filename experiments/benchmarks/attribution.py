@@ -82,19 +82,20 @@ def ours(images: int, size: int, width: float) -> tuple[Any, Any, Any, tuple[str
     import jax.numpy as jnp
 
     from depara_jax.attribution import attribute
-    from depara_jax.models.vgg import VGGConfig, convert, forward
+    from depara_jax.models.port import PureForward, convert
+    from depara_jax.models.vgg import VGG, VGGConfig, schemes
     from depara_jax.recipe import RECIPES
     from tests.references.vgg_state import random_state
 
     config = VGGConfig(19, num_classes=1000, width=width)
     layers = dict(config.points)["conv"]
     recipe = RECIPES["paper"]
-    run = forward(config)
+    run = PureForward(VGG, config)
 
     def program(variables: Any, x: Any) -> Any:
         return attribute(run, variables, x, layers, recipe)[1]
 
-    variables = convert(config, random_state(config, seed=0))
+    variables = convert(VGG, config, schemes(config), random_state(config, seed=0))
     return program, variables, jnp.asarray(inputs(images, size)), layers
 
 

@@ -77,11 +77,12 @@ def ours(images: int, size: int) -> tuple[Any, Any, Any]:
     import jax.numpy as jnp
 
     from depara_jax.attribution import attribute
-    from depara_jax.models.taskonomy import TaskonomyConfig, forward
+    from depara_jax.models.port import PureForward
+    from depara_jax.models.taskonomy import TaskonomyConfig, TaskonomyEncoder
     from depara_jax.recipe import RECIPES
 
     config = TaskonomyConfig()
-    run, recipe = forward(config), RECIPES["paper"]
+    run, recipe = PureForward(TaskonomyEncoder, config), RECIPES["paper"]
 
     def program(variables: Any, x: Any) -> Any:
         return attribute(run, variables, x, (LAYER,), recipe)[1][LAYER]
@@ -93,14 +94,16 @@ def _variables(config: Any) -> Any:
     """Of PyTorch's random weights, so that both compute the same; without PyTorch, our own."""
     import jax
 
-    from depara_jax.models.taskonomy import init_variables, variables_from_tensors
+    from depara_jax.models.port import convert, random_variables
+    from depara_jax.models.taskonomy import TaskonomyEncoder, schemes
 
     try:
         from tests.references import torch_taskonomy
     except ImportError:
-        return init_variables(config, jax.random.key(0))
+        return random_variables(TaskonomyEncoder, config, jax.random.key(0))
     state = torch_taskonomy.random_state(config, seed=0)
-    return variables_from_tensors({name: t.numpy() for name, t in state.items()}, config)
+    tensors = {name: t.numpy() for name, t in state.items()}
+    return convert(TaskonomyEncoder, config, schemes(config), tensors)
 
 
 def work(images: int, size: int) -> None:

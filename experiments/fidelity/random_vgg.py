@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from depara_jax.selection.upstream import accumulated
 
 from depara_jax.attribution import attribute
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
-from depara_jax.models.vgg import VGGConfig, forward, random_variables
+from depara_jax.models.port import PureForward, random_variables
+from depara_jax.models.vgg import VGG, VGGConfig
 from depara_jax.recipe import Recipe
-from depara_jax.selection.upstream import accumulated
 from depara_jax.spec import InputSpec
 from experiments.fidelity.layer_half import layer_cosines
 
@@ -44,8 +45,8 @@ def measure(
     cosines, before, edges = {}, None, {}
     for label, seed in (("first network", 0), ("second network", 1)):
         progress(f"{config.architecture} at {size} pixels: {label}")
-        variables = random_variables(config, jax.random.key(seed))
-        _, maps = attribute(forward(config), variables, few, layers, recipe)
+        variables = random_variables(VGG, config, jax.random.key(seed))
+        _, maps = attribute(PureForward(VGG, config), variables, few, layers, recipe)
         walked, before = accumulated(maps, layers, before)
         cosines[label] = layer_cosines(maps, walked, layers)
         if label == "first network":
@@ -78,7 +79,7 @@ def _alias(config: VGGConfig, variables: Any, images: jax.Array) -> dict[str, fl
 
     @jax.jit
     def chosen(images: jax.Array) -> list[jax.Array]:
-        out = forward(config)(variables, images)
+        out = PureForward(VGG, config)(variables, images)
         return [out[name] for name in names]
 
     parts = [chosen(images[i : i + 8]) for i in range(0, len(images), 8)]

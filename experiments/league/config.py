@@ -116,7 +116,7 @@ class StudyConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for result files."""
-        shapes = [[name, shape.to_json()] for name, shape in self.architectures]
+        shapes = [[name, dataclasses.asdict(shape)] for name, shape in self.architectures]
         return dataclasses.asdict(self) | {"architectures": shapes, "tasks": list(self.tasks)}
 
 

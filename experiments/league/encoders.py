@@ -17,9 +17,16 @@ import jax
 import jax.numpy as jnp
 
 from depara_jax.errors import DeparaError
-from depara_jax.models import encoder as encoders
-from depara_jax.models.encoder import build_encoder, flatten_variables, unflatten_variables
+from depara_jax.models.encoder import Encoder as Network
 from depara_jax.models.model import Model
+from depara_jax.models.port import (
+    PureForward,
+    convert,
+    flatten_variables,
+    port_model,
+    port_spec,
+    random_variables,
+)
 from depara_jax.weights.readers import read_tensors, write_safetensors
 from experiments.league.config import RANDOM, Encoder, StudyConfig
 from experiments.mini_taskonomy.cells import write_text
@@ -97,8 +104,9 @@ def load_encoder(config: StudyConfig, output: Path, encoder: Encoder) -> Model:
     """A trained network as the library's `Model`."""
     path = encoder_folder(output, encoder) / "encoder.safetensors"
     shape = config.shape(encoder.architecture)
-    variables = unflatten_variables(read_tensors(path), shape, source=f"weights file {path}")
-    return build_encoder(variables, shape, name=encoder.name, task=encoder.task)
+    variables = convert(Network, shape, (), read_tensors(path), source=f"weights file {path}")
+    spec = port_spec(shape, name=encoder.name, task=encoder.task)
+    return port_model(Network, shape, variables=variables, spec=spec)
 
 
 def _digest(config: StudyConfig, encoder: Encoder, fingerprint: str) -> str:
@@ -121,7 +129,7 @@ def _draw(
 ) -> None:
     for encoder in group:
         shape = config.shape(encoder.architecture)
-        variables = encoders.init_variables(shape, key_of(encoder))
+        variables = random_variables(Network, shape, key_of(encoder))
         _store(output, encoder, variables, {"digest": digests[encoder], "seconds": 0.0})
 
 
@@ -164,7 +172,7 @@ def _train(
 
 @functools.lru_cache(maxsize=4)
 def _predict(task: Task, training: TrainConfig) -> Callable[..., jax.Array]:
-    network = encoders.forward(training.encoder)
+    network = PureForward(Network, training.encoder)
 
     def predict(encoder, head, images):
         return apply_head(head, task, network(encoder, normalized(images))["encoder"])

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.files import load_arrays, write_atomically
-from depara_jax.models import encoder as encoders
+from depara_jax.models.encoder import Encoder as Network
 from depara_jax.models.encoder import EncoderConfig
+from depara_jax.models.port import PureForward
 from experiments.league import host_readouts
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
@@ -185,7 +186,7 @@ def _run_readouts(task: Task, draws: int) -> Callable:
 
 @functools.lru_cache(maxsize=8)
 def _forward(shape: EncoderConfig) -> Callable[..., jax.Array]:
-    network = encoders.forward(shape)
+    network = PureForward(Network, shape)
     return jax.jit(lambda variables, images: network(variables, images)["encoder"])
 
 

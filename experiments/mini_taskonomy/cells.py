@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.encoder import flatten_variables
+from depara_jax.models.port import flatten_variables
 from depara_jax.weights.readers import write_safetensors
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data

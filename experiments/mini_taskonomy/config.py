@@ -58,7 +58,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""
-        return dataclasses.asdict(self) | {"encoder": self.encoder.to_json()}
+        return dataclasses.asdict(self)
 
     def digest(self, task: str, seed: int) -> str:
         """Names a cell of a run: the same digest, the same network."""

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from depara_jax.models import encoder as encoders
+from depara_jax.models.encoder import Encoder
+from depara_jax.models.port import PureForward
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.heads import (
@@ -40,7 +41,7 @@ class Scores(NamedTuple):
 def evaluate(task: Task, trained: Fit, data: Data, config: TrainConfig) -> Scores:
     """Scores on held-out patches, with the crops and corruptions that every network gets."""
     batch = evaluation_batch(task, data)
-    network = encoders.forward(config.encoder)
+    network = PureForward(Encoder, config.encoder)
 
     @jax.jit
     def predict(encoder, head, images):

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import depara_jax
 from depara_jax.errors import DeparaError
-from depara_jax.models import zoo
 from experiments.mini_taskonomy.cells import read_result, run_cell
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import load_data
@@ -24,7 +24,7 @@ from experiments.mini_taskonomy.tasks import TASKS, task_named
 
 __all__ = ["main", "run"]
 
-PACKAGED = Path(zoo.__file__).resolve().parent.parent / "zoo" / "mini"
+PACKAGED = Path(depara_jax.__file__).parent / "zoo" / "mini"
 QUICK_STEPS = 60
 
 
@@ -46,8 +46,8 @@ def _main(args: argparse.Namespace, console: Console) -> int:
     results = run(tasks, seed=args.seed, config=config, output=Path(args.output), console=console)
     console.print(table(results))
     if args.package is not None:
-        manifest = package(results, Path(args.output), Path(args.package))
-        console.print(f"{len(manifest['models'])} networks in {args.package}")
+        facts = package(results, Path(args.output), Path(args.package))
+        console.print(f"{len(facts['networks'])} networks in {args.package}")
     if args.check:
         rows = check(results)
         console.print(check_table(rows))
@@ -102,11 +102,11 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 
 def check_table(rows: Sequence[dict[str, Any]]) -> Table:
     """The retrained networks beside the zoo's."""
-    out = Table(title="retrained against the manifest")
-    for column in ("task", "metric", "manifest", "retrained", "allowed", "result"):
+    out = Table(title="retrained against the zoo")
+    for column in ("task", "metric", "zoo", "retrained", "allowed", "result"):
         out.add_column(column, justify="left" if column in ("task", "metric") else "right")
     for row in rows:
-        numbers = [f"{row[key]:.3f}" for key in ("manifest", "new", "allowed")]
+        numbers = [f"{row[key]:.3f}" for key in ("zoo", "new", "allowed")]
         out.add_row(row["task"], row["metric"], *numbers, "ok" if row["ok"] else "WORSE")
     return out
 
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write the networks that beat both baselines as a zoo (default: the packaged one)",
     )  # fmt: skip
     parser.add_argument(
-        "--check", action="store_true", help="compare with the packaged manifest; exit 1 if worse"
+        "--check", action="store_true", help="compare with the packaged zoo; exit 1 if worse"
     )
     return parser
 

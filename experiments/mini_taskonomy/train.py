@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from depara_jax.models import encoder as encoders
+from depara_jax.models.encoder import Encoder
+from depara_jax.models.port import PureForward, random_variables
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.heads import (
@@ -65,7 +66,7 @@ def init_state(
     """A fresh state; `encoder` replaces the random encoder."""
     key_encoder, key_head = jax.random.split(key)
     if encoder is None:
-        encoder = encoders.init_variables(config.encoder, key_encoder)
+        encoder = random_variables(Encoder, config.encoder, key_encoder)
     head = init_head(key_head, task, config)
     return State(encoder, head, _optimizer(config).init(_trained(encoder, head, frozen)))
 
@@ -84,7 +85,7 @@ def update(
     key_rows, key_batch = jax.random.split(key)
     rows = jax.random.randint(key_rows, (config.batch_size,), 0, data.images.shape[0])
     batch = task.batch(key_batch, data.images[rows], data.photograph[rows])
-    network = encoders.forward(config.encoder)
+    network = PureForward(Encoder, config.encoder)
 
     def loss(trained):
         encoder, head = (state.encoder, trained) if frozen else trained

@@ -12,7 +12,8 @@ import optax
 from depara_jax.data.preprocess import preprocess
 from depara_jax.files import write_atomically
 from depara_jax.models import Model
-from depara_jax.models.encoder import EncoderConfig, build_encoder, forward, init_variables
+from depara_jax.models.encoder import Encoder, EncoderConfig
+from depara_jax.models.port import PureForward, port_model, port_spec, random_variables
 from experiments.pretrained_zoo.cells import graph_cell
 from experiments.pretrained_zoo.finetune import TEST, TRAIN
 from experiments.pretrained_zoo.images import Labelled, held_back, probe_images, target_images
@@ -64,10 +65,10 @@ def train_target(
       The encoder, and its accuracy on the other images.
     """
     config = EncoderConfig()
-    run = forward(config)
+    run = PureForward(Encoder, config)
     classes = int(labelled.labels.max()) + 1
-    variables = init_variables(config, jax.random.key(seed))
-    spec = build_encoder(variables, config, name="target").spec
+    variables = random_variables(Encoder, config, jax.random.key(seed))
+    spec = port_spec(config, name="target", task="target")
     images = np.stack([preprocess(image, spec.input) for image in labelled.images])
     width = int(np.prod(jax.eval_shape(run, variables, images[:1])[spec.encoder].shape[1:]))
     rng = np.random.default_rng(seed)
@@ -100,5 +101,5 @@ def train_target(
         parameters, state = step(parameters, state, batch, labelled.labels[chosen])
     tests = np.stack([preprocess(image, spec.input) for image in others.images])
     guessed = np.asarray(jax.jit(logits)(parameters, tests).argmax(axis=1))
-    model = build_encoder(parameters[0], config, name="target", task="target")
+    model = port_model(Encoder, config, variables=parameters[0], spec=spec)
     return model, float((guessed == others.labels).mean())

@@ -10,8 +10,7 @@ import numpy as np
 
 from depara_jax.data import Probe
 from depara_jax.errors import DeparaError
-from depara_jax.models import Model, ModelSpec
-from depara_jax.models.vgg import load, vgg, vgg_spec
+from depara_jax.models import Model, ModelSpec, build_model
 from depara_jax.training import (
     PAPER_SPLIT,
     Examples,
@@ -87,9 +86,13 @@ class Networks:
         self.source_domain, self.target_domain = source, target
         self.network = vgg_network(config.network(len(target.examples.classes)))
         if isinstance(imagenet, Path):
-            wide = dataclasses.replace(config.network(1000))
-            spec = vgg_spec(wide, name="DNN-ImageNet", input=config.input)
-            imagenet = vgg(wide, variables=load(wide, imagenet), spec=spec)
+            loaded = build_model(
+                f"vgg{config.depth}_bn", weights=imagenet, input=config.input,
+                configuration={"width": config.width, "num_classes": 1000},
+            )  # fmt: skip
+            imagenet = dataclasses.replace(
+                loaded, spec=dataclasses.replace(loaded.spec, name="DNN-ImageNet")
+            )
         self.imagenet = imagenet
 
     @cached_property

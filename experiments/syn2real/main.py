@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
-from depara_jax.models.vgg import random_variables, vgg, vgg_spec
+from depara_jax.models.port import port_model, port_spec, random_variables
+from depara_jax.models.vgg import VGG
 from depara_jax.recipe import recipe_named
 from depara_jax.selection import rank_layers
 from depara_jax.training import Examples, TrainConfig, folder_examples
@@ -175,8 +176,9 @@ def _dry_domains() -> tuple[Examples, Examples]:
 
 def _dry_imagenet() -> Any:
     config = DRY_RUN.network(1000)
-    spec = vgg_spec(config, name="DNN-ImageNet", input=DRY_RUN.input)
-    return vgg(config, variables=random_variables(config, jax.random.key(1)), spec=spec)
+    spec = port_spec(config, name="DNN-ImageNet", input=DRY_RUN.input)
+    variables = random_variables(VGG, config, jax.random.key(1))
+    return port_model(VGG, config, variables=variables, spec=spec)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,20 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-
-import jax
+from typing import Any
 
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
-from depara_jax.models import Model
-from depara_jax.models.taskonomy import (
-    TASKS,
-    Task,
-    TaskonomyConfig,
-    build_taskonomy,
-    init_variables,
-    load_taskonomy,
-)
+from depara_jax.models import Model, build_model
+from depara_jax.models.taskonomy import TASKS, Task
 from depara_jax.weights.readers import file_sha256
 from experiments.taskonomy.config import ExperimentConfig
 
@@ -74,25 +66,18 @@ def weights_digest(path: Path) -> str:
 
 def load_pool(weights: dict[str, Path], config: ExperimentConfig) -> list[Model]:
     """The networks in the papers' order."""
-    return [
-        load_taskonomy(name, path, config=network(config, TASKS[name]), size=config.size)
-        for name, path in weights.items()
-    ]
+    return [_network(name, config, weights=path) for name, path in weights.items()]
 
 
 def random_pool(config: ExperimentConfig, seed: int = 0) -> list[Model]:
     """Networks with random weights, for the dry run."""
-    models = []
-    for index, task in enumerate(TASKS.values()):
-        shape = network(config, task)
-        variables = init_variables(shape, jax.random.key(seed + index))
-        models.append(build_taskonomy(variables, task, config=shape, size=config.size))
-    return models
+    return [_network(name, config, random_seed=seed + i) for i, name in enumerate(TASKS)]
 
 
-def network(config: ExperimentConfig, task: Task) -> TaskonomyConfig:
-    """The encoder's shape for a task."""
-    return dataclasses.replace(config.network, channels_in=task.channels_in)
+def _network(name: str, config: ExperimentConfig, **source: Any) -> Model:
+    shape, task = dataclasses.asdict(config.network), TASKS[name]
+    del shape["channels_in"]  # which are the task's
+    return build_model(task.model, configuration=shape, input=task.input(config.size), **source)
 
 
 def probe_of(folder: Path, listed: Path | None, count: int | None, output: Path) -> Probe:

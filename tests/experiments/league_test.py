@@ -11,7 +11,9 @@ from PIL import Image
 
 from depara_jax.errors import DeparaError
 from depara_jax.estimators import ESTIMATORS
-from depara_jax.models.encoder import EncoderConfig, build_encoder, init_variables
+from depara_jax.models.encoder import Encoder as Network
+from depara_jax.models.encoder import EncoderConfig
+from depara_jax.models.port import port_model, random_variables
 from experiments.league import (
     affinity,
     choice,
@@ -167,7 +169,7 @@ def test_all_pairs_equal_the_estimator_pair_by_pair(name, rng):
 def test_modelgif_of_all_pairs_equals_the_estimator(rng):
     shape = EncoderConfig(block="plain", widths=(3,), strides=(2,), features=2)
     models = [
-        build_encoder(init_variables(shape, jax.random.key(i)), shape, name=str(i))
+        port_model(Network, shape, variables=random_variables(Network, shape, jax.random.key(i)))
         for i in range(2)
     ]
     images = rng.uniform(-1, 1, size=(4, 32, 32, 3)).astype(np.float32)

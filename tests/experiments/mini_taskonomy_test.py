@@ -10,7 +10,7 @@ import pytest
 import scipy.ndimage as ndi
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models import zoo
+from depara_jax.models import list_models, load_model
 from depara_jax.models.encoder import EncoderConfig
 from experiments.mini_taskonomy import evaluation, filters, main, package, train
 from experiments.mini_taskonomy.cells import beats, read_result
@@ -247,8 +247,8 @@ def test_the_command_trains_packages_and_skips_what_is_done(tmp_path, tiny, monk
     assert run_command(tmp_path, "--tasks", "saturation", "--package", str(folder)) == 0
     losses = (tmp_path / "run/saturation/seed0/losses.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in losses] == list(range(1, 41))
-    assert [spec.name for spec in zoo.list_zoo(folder)] == ["saturation"]
-    model = zoo.load_zoo_model("saturation", folder)
+    assert [spec.name for spec in list_models(folder)] == ["saturation"]
+    model = load_model("saturation", zoo=folder)
     assert model.spec.zoo == "mine"
     config = dataclasses.replace(TINY, steps=40)
     before = read_result(tmp_path / "run", "saturation", 0, config)

@@ -11,9 +11,8 @@ from jax import export
 from depara_jax.attribution import attribute
 from depara_jax.errors import UnknownNameError
 from depara_jax.host.platform import made_for, platform
-from depara_jax.models.convolution import convolution
-from depara_jax.models.layers import depthwise_conv
-from depara_jax.models.pooling import max_pool
+from depara_jax.models.layers.convolution import convolution, depthwise_conv
+from depara_jax.models.layers.pooling import max_pool
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
 from depara_jax.stats import in_host_memory

@@ -11,7 +11,7 @@ import pytest
 from depara_jax.errors import DeparaError
 from depara_jax.models import build_model
 from depara_jax.models.efficientnet_lite import EfficientNetLite, EfficientNetLiteConfig
-from depara_jax.models.layers import depthwise_conv
+from depara_jax.models.layers.convolution import depthwise_conv
 from depara_jax.models.mobilenet_v1 import MobileNetV1, MobileNetV1Config
 from depara_jax.models.mobilenet_v2 import MobileNetV2, MobileNetV2Config
 from depara_jax.models.port import PureForward, flatten_variables, random_variables

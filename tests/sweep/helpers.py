@@ -44,11 +44,11 @@ def finish(process: subprocess.Popen, timeout: float = 300) -> tuple[int, str, s
 def zoo(folder: Path, names: list[str]) -> Path:
     """A zoo of some of the packaged networks."""
     folder.mkdir()
-    manifest = json.loads((MINI / "manifest.json").read_text())
-    manifest["models"] = [entry for entry in manifest["models"] if entry["name"] in names]
-    for entry in manifest["models"]:
-        shutil.copy(MINI / entry["file"], folder / entry["file"])
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    head, *entries = (MINI / "zoo.toml").read_text().split("[[model]]")
+    kept = [entry for entry in entries if entry.split('"')[1] in names]
+    for name in names:
+        shutil.copy(MINI / f"{name}.safetensors", folder / f"{name}.safetensors")
+    (folder / "zoo.toml").write_text("[[model]]".join([head, *kept]))
     return folder
 
 
@@ -58,13 +58,10 @@ def spoil(folder: Path, name: str, how: str) -> None:
     if how == "truncated":
         path.write_bytes(path.read_bytes()[:1000])
         return
-    tensors = load_file(path)
+    tensors, before = load_file(path), file_sha256(path)
     save_file({key: np.full_like(value, np.nan) for key, value in tensors.items()}, path)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for entry in manifest["models"]:
-        if entry["name"] == name:
-            entry["sha256"] = file_sha256(path)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest = folder / "zoo.toml"
+    manifest.write_text(manifest.read_text().replace(before, file_sha256(path)))
 
 
 def plan_file(path: Path, **fields: object) -> Path:

@@ -150,10 +150,8 @@ def test_a_dry_run_says_what_is_there_and_what_the_rest_costs(capsys, tmp_path, 
 
 def test_models_of_several_sizes_need_a_grid(capsys, tmp_path, place):
     folder = zoo(tmp_path / "zoo", ["edges", "corners"])
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["models"][0]["encoder"]["image_size"] = 64
-    path.write_text(json.dumps(manifest))
+    path = folder / "zoo.toml"
+    path.write_text(path.read_text().replace("image_size = 32", "image_size = 64", 1))
     code, _, err = sweep(capsys, plan_file(tmp_path / "p.toml", zoo=str(folder)), place)
     assert code == 2
     assert "grid = 32" in err

@@ -2,6 +2,6 @@
 
 from depara_jax.models.convnext.config import ConvNeXtConfig
 from depara_jax.models.convnext.modeling import ConvNeXt
-from depara_jax.models.convnext.params import count_classes, schemes
+from depara_jax.models.convnext.params import schemes
 
-__all__ = ["ConvNeXt", "ConvNeXtConfig", "count_classes", "schemes"]
+__all__ = ["ConvNeXt", "ConvNeXtConfig", "schemes"]

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from depara_jax.models.convnext.config import ConvNeXtConfig
-from depara_jax.models.layers import Depthwise, LayerNorm, check_images
+from depara_jax.models.layers.convolution import Depthwise
+from depara_jax.models.layers.norm import LayerNorm
+from depara_jax.models.port import check_images
 
 __all__ = ["ConvNeXt"]
 

@@ -1,25 +1,17 @@
 """Where a ConvNeXt's tensors go: torchvision's and timm's names."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from depara_jax.models.convnext.config import ConvNeXtConfig
-from depara_jax.models.port import Scheme, classifier_rules, count_outputs, torch_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_norm
 from depara_jax.weights.mapping import Rule
 
-__all__ = ["count_classes", "schemes"]
+__all__ = ["schemes"]
 
 
 def schemes(config: ConvNeXtConfig) -> tuple[Scheme, ...]:
     """The namings that are known."""
     return (_timm(config), _torchvision(config))
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    return count_outputs(tensors, "head.fc.bias", "classifier.2.bias", "head.bias")
 
 
 def _conv(source: str, target: str, kind: str = "conv") -> list[Rule]:

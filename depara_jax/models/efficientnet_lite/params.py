@@ -1,13 +1,10 @@
 """Where an EfficientNet-Lite's tensors go: efficientnet-lite-pytorch's and timm's names."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from depara_jax.models.efficientnet_lite.config import EfficientNetLiteConfig
-from depara_jax.models.inverted import timm_scheme
-from depara_jax.models.port import Scheme, classifier_rules, count_outputs, torch_conv_norm
+from depara_jax.models.layers.inverted import timm_scheme
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
 
-__all__ = ["count_classes", "schemes"]
+__all__ = ["schemes"]
 
 
 def schemes(config: EfficientNetLiteConfig) -> tuple[Scheme, ...]:
@@ -28,8 +25,3 @@ def schemes(config: EfficientNetLiteConfig) -> tuple[Scheme, ...]:
     rules += classifier_rules("_fc")
     own = Scheme("efficientnet-lite-pytorch", r"_conv_stem\.weight", rules)
     return (own, timm_scheme(config))
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    return count_outputs(tensors, "_fc.bias", "classifier.bias")

@@ -1,8 +1,7 @@
 """The shape of an encoder as one frozen, hashable value."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from depara_jax.errors import DeparaError
 from depara_jax.spec import InputSpec
@@ -59,26 +58,6 @@ class EncoderConfig:
                 f"least 1 and channels_in 1 or 3, got {self}"
             )
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "EncoderConfig":
-        """The inverse of `to_json`.
-
-        Raises:
-          DeparaError: a field is unknown or has a value that no encoder has.
-        """
-        hashable: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-        }
-        try:
-            return cls(**hashable)
-        except TypeError as error:
-            raise DeparaError(f"EncoderConfig: {dict(fields)} is not one ({error})") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """The configuration as plain JSON values."""
-        fields = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-
     @property
     def architecture(self) -> str:
         """A name such as "encoder-residual4"."""
@@ -103,7 +82,7 @@ class EncoderConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that `forward` returns, shallow to deep."""
+        """Every address that the network returns, shallow to deep."""
         addresses = [address for stage in self.stages for address in (f"{stage}.pre", stage)]
         if self.output_activation == "linear":
             addresses.remove("encoder.pre")
@@ -114,3 +93,13 @@ class EncoderConfig:
         """The stages before ("conv") and after ("activation") their ReLU."""
         before = tuple(s if f"{s}.pre" not in self.layers else f"{s}.pre" for s in self.stages)
         return (("conv", before), ("activation", self.stages))
+
+    @property
+    def encoder(self) -> str:
+        """The most compact features, which the task's head reads."""
+        return "encoder"
+
+    @property
+    def logits(self) -> None:
+        """An encoder has no classes."""
+        return

@@ -5,8 +5,6 @@ does, Zhang et al., ICLR 2019), so inference has no statistics to freeze and row
 depends on image k alone.
 """
 
-import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -14,10 +12,8 @@ import jax
 from flax import nnx
 
 from depara_jax.models.encoder.config import EncoderConfig
-from depara_jax.models.model import Model
-from depara_jax.spec import ModelSpec
 
-__all__ = ["Encoder", "build_encoder", "forward"]
+__all__ = ["Encoder"]
 
 
 def _conv(n_in: int, n_out: int, rngs: nnx.Rngs, *, size=3, stride=1, scale=1.0, groups=1):
@@ -94,6 +90,11 @@ class Encoder(nnx.Module):
         )
         self.head = _conv(widths[-1], config.features, rngs)
 
+    @staticmethod
+    def draw(config: EncoderConfig, key: jax.Array) -> Any:
+        """Fresh variables of the modules' own spread; traceable, so that keys can be vmapped."""
+        return nnx.split(Encoder(config, nnx.Rngs(key)))[1]
+
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
         """Features of every layer."""
         out: dict[str, jax.Array] = {}
@@ -107,57 +108,3 @@ class Encoder(nnx.Module):
                 out[f"{stage}.pre"] = x
                 x = out[stage] = jax.nn.relu(x)
         return out
-
-
-@functools.cache
-def _graphdef(config: EncoderConfig) -> Any:
-    """The static half of the encoder; nothing is computed."""
-    return nnx.split(nnx.eval_shape(lambda: Encoder(config, nnx.Rngs(0))))[0]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Forward:
-    """`forward` of one configuration; equal for equal ones, so that caches find it again."""
-
-    config: EncoderConfig
-
-    def __call__(self, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
-        return nnx.merge(_graphdef(self.config), variables)(images)
-
-
-def forward(config: EncoderConfig) -> _Forward:
-    """The encoder as a pure function of (variables, images); see `depara_jax.types.Forward`."""
-    return _Forward(config)
-
-
-def build_encoder(
-    variables: Any,
-    config: EncoderConfig,
-    *,
-    name: str,
-    task: str | None = None,
-    zoo: str | None = None,
-    sha256: str | None = None,
-) -> Model:
-    """Makes a `Model` of an encoder's variables.
-
-    Args:
-      variables: an `nnx.State` as `init_variables` or `unflatten_variables` returns.
-      config: the encoder's shape.
-      name: the model's name.
-      task: what it was trained for.
-      zoo: the zoo it belongs to.
-      sha256: digest of its file.
-    """
-    spec = ModelSpec(
-        name=name,
-        architecture=config.architecture,
-        input=config.input,
-        layers=config.layers,
-        encoder="encoder",
-        points=config.points,
-        task=task,
-        zoo=zoo,
-        sha256=sha256,
-    )
-    return Model(spec, forward(config), variables)

@@ -2,6 +2,6 @@
 
 from depara_jax.models.mobilenet_v1.config import MobileNetV1Config
 from depara_jax.models.mobilenet_v1.modeling import MobileNetV1
-from depara_jax.models.mobilenet_v1.params import configure, count_classes, schemes
+from depara_jax.models.mobilenet_v1.params import configure, schemes
 
-__all__ = ["MobileNetV1", "MobileNetV1Config", "configure", "count_classes", "schemes"]
+__all__ = ["MobileNetV1", "MobileNetV1Config", "configure", "schemes"]

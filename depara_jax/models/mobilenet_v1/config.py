@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.layers import Padding
+from depara_jax.models.layers.convolution import Padding
 from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV1Config"]

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from depara_jax.models.layers import ConvNorm, check_images
+from depara_jax.models.layers.norm import ConvNorm
 from depara_jax.models.mobilenet_v1.config import MobileNetV1Config
+from depara_jax.models.port import check_images
 
 __all__ = ["MobileNetV1"]
 

@@ -5,16 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.models.mobilenet_v1.config import MobileNetV1Config
-from depara_jax.models.port import (
-    Scheme,
-    classifier_rules,
-    count_outputs,
-    graph_rules,
-    torch_conv_norm,
-)
+from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
 from depara_jax.weights.mapping import Rule
 
-__all__ = ["configure", "count_classes", "schemes"]
+__all__ = ["configure", "schemes"]
 
 _CONVOLUTIONS = 27  # stem and 13 blocks of two
 _KERAS_NORM = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
@@ -38,7 +32,9 @@ def configure(config: MobileNetV1Config, tensors: Mapping[str, Any]) -> MobileNe
     if not stem:
         return config
     strided = sum(".depthwise.s2." in name for name in tensors if name.endswith(".kernel"))
-    headless = count_classes(tensors) is None
+    numbers = {name[:2] for name in tensors}
+    # A trunk ends earlier, or has the heads of another task behind it.
+    headless = str(_CONVOLUTIONS) not in numbers or str(_CONVOLUTIONS + 1) in numbers
     return dataclasses.replace(
         config,
         num_classes=None if headless else config.num_classes,
@@ -47,16 +43,6 @@ def configure(config: MobileNetV1Config, tensors: Mapping[str, Any]) -> MobileNe
         folded=True,
         padded_stem="padded" in stem[0],
     )
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    last = f"{_CONVOLUTIONS:02d}."
-    graph = [name for name in tensors if name.startswith(last) and name.endswith(".bias")]
-    # More convolutions behind it are the heads of a trunk.
-    if graph and any(name.startswith(f"{_CONVOLUTIONS + 1:02d}.") for name in tensors):
-        return None
-    return count_outputs(tensors, "conv_preds/bias", "classifier.bias", *graph)
 
 
 def _keras(config: MobileNetV1Config) -> Scheme:

@@ -3,8 +3,8 @@
 import dataclasses
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.inverted import BlockShape, addresses, block_names, divisible, points
-from depara_jax.models.layers import Padding
+from depara_jax.models.layers.convolution import Padding
+from depara_jax.models.layers.inverted import BlockShape, addresses, block_names, divisible, points
 from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV2Config"]

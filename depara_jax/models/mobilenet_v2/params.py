@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from depara_jax.models.inverted import graph_scheme, timm_scheme
+from depara_jax.models.layers.inverted import graph_scheme, timm_scheme
 from depara_jax.models.mobilenet_v2.config import MobileNetV2Config
-from depara_jax.models.port import Scheme, classifier_rules, count_outputs, torch_conv_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
 
-__all__ = ["configure", "count_classes", "schemes"]
+__all__ = ["configure", "schemes"]
 
 _CONVOLUTIONS = 52  # stem, 17 blocks (the first without expansion) and the last
 
@@ -41,13 +41,6 @@ def configure(config: MobileNetV2Config, tensors: Mapping[str, Any]) -> MobileNe
         padding="same",
         folded=True,
     )
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    last = f"{_CONVOLUTIONS:02d}."
-    graph = [name for name in tensors if name.startswith(last) and name.endswith(".bias")]
-    return count_outputs(tensors, "classifier.1.bias", "classifier.bias", *graph)
 
 
 def _torchvision(config: MobileNetV2Config) -> Scheme:

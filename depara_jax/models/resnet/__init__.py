@@ -2,6 +2,6 @@
 
 from depara_jax.models.resnet.config import Family, ResNetConfig
 from depara_jax.models.resnet.modeling import ResNet
-from depara_jax.models.resnet.params import configure, count_classes, schemes
+from depara_jax.models.resnet.params import configure, schemes
 
-__all__ = ["Family", "ResNet", "ResNetConfig", "configure", "count_classes", "schemes"]
+__all__ = ["Family", "ResNet", "ResNetConfig", "configure", "schemes"]

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from depara_jax.models.layers import ConvNorm, check_images
-from depara_jax.models.pooling import max_pool
+from depara_jax.models.layers.norm import ConvNorm
+from depara_jax.models.layers.pooling import max_pool
+from depara_jax.models.port import check_images
 from depara_jax.models.resnet.config import EXPANSION, ResNetConfig
 
 __all__ = ["ResNet"]

@@ -1,15 +1,14 @@
 """Where a ResNet's tensors go: torchvision's and timm's names are the same, CIFAR's nearly so."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from depara_jax.models.port import Scheme, count_outputs, graph_rules, torch_conv_norm
 from depara_jax.models.resnet.config import ResNetConfig
+from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm
 from depara_jax.weights.mapping import Rule
 
-__all__ = ["configure", "count_classes", "schemes"]
+__all__ = ["configure", "schemes"]
 
 
 def schemes(config: ResNetConfig) -> tuple[Scheme, ...]:
@@ -47,9 +46,3 @@ def _graph(config: ResNetConfig) -> Scheme:
             if stride == 2:
                 parts.append(("conv.s2.d1.linear", f"{there}.shortcut.conv", "conv_ohwi"))
     return graph_rules(parts, "fc")
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    graph = [name for name in tensors if re.fullmatch(r"\d+\.linear\..*\.bias", name)]
-    return count_outputs(tensors, "fc.bias", "linear.bias", *graph)

@@ -11,13 +11,16 @@ equal up to interpolation.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from depara_jax.errors import UnknownNameError
+import numpy as np
+
+from depara_jax.errors import DeparaError
 from depara_jax.spec import InputSpec
 
-__all__ = ["TASKS", "Task", "task_named", "torch_file_task"]
+__all__ = ["TASKS", "Task"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Task:
     hole: bool = False
 
     @property
+    def model(self) -> str:
+        """The name of its encoder."""
+        return f"taskonomy/{self.name}"
+
+    @property
     def channels_in(self) -> int:
         """Channels that the encoder takes."""
         return 1 if self.channels == "lab_l" else 3
@@ -57,7 +65,42 @@ class Task:
             hole=(size // 2, size // 2) if self.hole else None,
         )
 
+    def check(self, tensors: Mapping[str, np.ndarray], sha256: str | None, source: str) -> None:
+        """Refuses another task's encoder where that can be told.
 
+        Args:
+          tensors: a file's tensors.
+          sha256: its digest; None for a checkpoint, which is several files.
+          source: what a message calls it.
+
+        Raises:
+          DeparaError: it is the published file of another task, or takes another number of input
+            channels (1 for colorization, 3 for all others).
+        """
+        published = next((task for task in _TASKS if task.sha256 == sha256), self)
+        if published.name != self.name:
+            raise DeparaError(
+                f"{source} is the published encoder of {published.name!r} "
+                f"({published.torch_name} in the ports), not of {self.name!r}"
+            )
+        for name, axis in _FIRST_KERNELS.items():
+            if name in tensors and tensors[name].ndim == 4:
+                found, kinds = tensors[name].shape[axis], {1: "colorization", 3: "any other task"}
+                if found != self.channels_in:
+                    raise DeparaError(
+                        f"{source} holds another task's encoder: its first convolution takes "
+                        f"{found} input channels ({kinds.get(found, 'no Taskonomy task')}), but "
+                        f"{self.channels_in} are expected here ({kinds[self.channels_in]}; "
+                        "colorization alone sees one channel, the lightness)"
+                    )
+
+
+# Where the first convolution's input channels are, under each naming.
+_FIRST_KERNELS = {
+    "conv1.weight": 1,
+    "encoder/conv1/weights": 2,
+    "feedforward/encoder/conv1/weights": 2,
+}
 # In the order of both papers' 20x20 matrices: Taskonomy's name, the ports' name, the digest of the
 # port's encoder. Names and digests: the list of weight files in `visualpriors` 0.3.5 (PyPI).
 _PORTS = """
@@ -98,22 +141,3 @@ _TASKS = tuple(
     for name, torch_name, sha256 in (line.split() for line in _PORTS.strip().splitlines())
 )
 TASKS: MappingProxyType[str, Task] = MappingProxyType({task.name: task for task in _TASKS})
-
-
-def task_named(name: str) -> Task:
-    """A task by Taskonomy's name or by the PyTorch ports'.
-
-    Raises:
-      UnknownNameError: neither.
-    """
-    if name in TASKS:
-        return TASKS[name]
-    for task in _TASKS:
-        if task.torch_name == name:
-            return task
-    raise UnknownNameError("Taskonomy task", name, TASKS)
-
-
-def torch_file_task(sha256: str) -> Task | None:
-    """The task whose published PyTorch port has this digest, if any."""
-    return next((task for task in _TASKS if task.sha256 == sha256), None)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
+from depara_jax.spec import InputSpec
 
 __all__ = ["VGGConfig"]
 
@@ -103,3 +104,18 @@ class VGGConfig:
         rectified = (*self.features_of("activation"), "classifier.1", "classifier.4")
         norm = (("norm", (*self.features_of("norm"), *linear)),) if self.batch_norm else ()
         return (("conv", (*self.features_of("conv"), *linear)), *norm, ("activation", rectified))
+
+    @property
+    def encoder(self) -> str:
+        """The most compact features: the last before the classes."""
+        return "classifier.4"
+
+    @property
+    def logits(self) -> str:
+        """The classes."""
+        return "classifier.6"
+
+    @property
+    def input(self) -> InputSpec:
+        """ImageNet's mean and spread at 224 pixels."""
+        return InputSpec.imagenet()

@@ -4,23 +4,18 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 2015; with batch normalisation and adaptive pooling as torchvision has them.
 """
 
-import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from depara_jax.errors import DeparaError
-from depara_jax.models.layers import adaptive_avg_pool
-from depara_jax.models.model import Model
-from depara_jax.models.pooling import max_pool
+from depara_jax.models.layers.pooling import adaptive_avg_pool, max_pool
+from depara_jax.models.port import check_images, draw_variables
 from depara_jax.models.vgg.config import Kind, VGGConfig
-from depara_jax.spec import InputSpec, ModelSpec
 
-__all__ = ["VGG", "forward", "vgg", "vgg_spec"]
+__all__ = ["VGG"]
 
 _SMALLEST = 32  # five halvings leave one pixel
 _BINS = 7  # per side, between features and classifier
@@ -46,6 +41,7 @@ class VGG(nnx.Module):
     """
 
     def __init__(self, config: VGGConfig, rngs: nnx.Rngs):
+        self.config = config
         widths = [width for _, width in config.feature_modules]
         self.features = nnx.List(
             [
@@ -69,7 +65,19 @@ class VGG(nnx.Module):
             ]
         )
 
-    def __call__(self, images: jax.Array | np.ndarray) -> dict[str, jax.Array]:
+    @staticmethod
+    def draw(config: VGGConfig, key: jax.Array) -> Any:
+        """Fresh variables as torchvision draws them.
+
+        Convolutions N(0, 2 / fan_out) (He et al., ICCV 2015), linear layers N(0, 0.01^2).
+        """
+
+        def kernel_std(shape: tuple[int, ...]) -> float:
+            return math.sqrt(2.0 / (9 * shape[-1])) if len(shape) == 4 else 0.01
+
+        return draw_variables(VGG, config, key, kernel_std=kernel_std)
+
+    def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
         """Features of every layer, under torchvision's module names, shallow to deep.
 
         Args:
@@ -82,9 +90,8 @@ class VGG(nnx.Module):
         Raises:
           DeparaError: images of another rank, fewer than 32 pixels, or not three channels.
         """
-        x = jnp.asarray(images)
-        _check_images(x)
-        out: dict[str, jax.Array] = {}
+        check_images(images, self.config.architecture, smallest=_SMALLEST)
+        x, out = images, {}
         for i, module in enumerate(self.features):
             x = out[f"features.{i}"] = module(x)
         x = out["avgpool"] = adaptive_avg_pool(x, _BINS, _BINS)
@@ -94,78 +101,3 @@ class VGG(nnx.Module):
             if not isinstance(module, nnx.Dropout):
                 out[f"classifier.{i}"] = x
         return out
-
-
-def _check_images(images: jax.Array) -> None:
-    shape = images.shape
-    if len(shape) != 4 or shape[-1] != 3 or min(shape[1:3]) < _SMALLEST:
-        raise DeparaError(
-            f"VGG takes images [n, h, w, 3] of at least {_SMALLEST}x{_SMALLEST} pixels, "
-            f"got shape {tuple(shape)}"
-        )
-
-
-@functools.cache
-def _graphdef(config: VGGConfig) -> Any:
-    """The static half of the network; nothing is computed."""
-    return nnx.split(nnx.eval_shape(lambda: VGG(config, nnx.Rngs(0))))[0]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Forward:
-    """`forward` of one configuration; equal for equal ones, so that caches find it again."""
-
-    config: VGGConfig
-
-    def __call__(self, variables: Any, images: jax.Array | np.ndarray) -> dict[str, jax.Array]:
-        return nnx.merge(_graphdef(self.config), variables)(images)
-
-
-def forward(config: VGGConfig) -> _Forward:
-    """The network as a pure function of (variables, images); see `depara_jax.types.Forward`."""
-    return _Forward(config)
-
-
-def vgg_spec(
-    config: VGGConfig,
-    *,
-    name: str | None = None,
-    input: InputSpec | None = None,
-    task: str | None = None,
-    zoo: str | None = None,
-    sha256: str | None = None,
-) -> ModelSpec:
-    """What a VGG is but its numbers.
-
-    Args:
-      config: its shape.
-      name: the model's name; the architecture's by default.
-      input: preprocessing; ImageNet's at 224 pixels by default.
-      task: what it was trained for.
-      zoo: the zoo it belongs to.
-      sha256: digest of its weights file.
-    """
-    return ModelSpec(
-        name=name or config.architecture,
-        architecture=config.architecture,
-        input=input or InputSpec.imagenet(),
-        layers=config.layers,
-        # The most compact features: the last before the classes.
-        encoder="classifier.4",
-        logits="classifier.6",
-        points=config.points,
-        task=task,
-        zoo=zoo,
-        sha256=sha256,
-    )
-
-
-def vgg(config: VGGConfig, *, variables: Any, spec: ModelSpec | None = None) -> Model:
-    """Makes a `Model` of a VGG's variables.
-
-    Args:
-      config: its shape.
-      variables: an `nnx.State` as `load`, `convert` or `random_variables` returns.
-      spec: name and preprocessing; `vgg_spec(config)` by default.
-    """
-    return Model(spec or vgg_spec(config), forward(config), variables)

@@ -2,6 +2,6 @@
 
 from depara_jax.models.vit.config import ViTConfig
 from depara_jax.models.vit.modeling import ViT
-from depara_jax.models.vit.params import configure, count_classes, schemes
+from depara_jax.models.vit.params import configure, schemes
 
-__all__ = ["ViT", "ViTConfig", "configure", "count_classes", "schemes"]
+__all__ = ["ViT", "ViTConfig", "configure", "schemes"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.layers import LayerNorm
+from depara_jax.models.layers.norm import LayerNorm
 from depara_jax.models.vit.config import ViTConfig
 
 __all__ = ["ViT"]

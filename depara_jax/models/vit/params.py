@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.port import Scheme, classifier_rules, count_outputs, torch_norm
+from depara_jax.models.schemes import Scheme, classifier_rules, torch_norm
 from depara_jax.models.vit.config import ViTConfig
 from depara_jax.weights.mapping import Rule
 
-__all__ = ["configure", "count_classes", "schemes"]
+__all__ = ["configure", "schemes"]
 
 
 def schemes(config: ViTConfig) -> tuple[Scheme, ...]:
@@ -33,11 +33,6 @@ def configure(config: ViTConfig, tensors: Mapping[str, Any]) -> ViTConfig:
     return dataclasses.replace(
         config, image=side * config.patch, class_token=token, pool="mean" if mean else "token"
     )
-
-
-def count_classes(tensors: Mapping[str, Any]) -> int | None:
-    """Outputs of the last linear layer; None where there is none to be seen."""
-    return count_outputs(tensors, "heads.head.bias", "head.bias")
 
 
 def _linear(source: str, target: str) -> list[Rule]:

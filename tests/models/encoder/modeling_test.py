@@ -6,15 +6,28 @@ import numpy as np
 import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.encoder import EncoderConfig, build_encoder, forward, init_variables
+from depara_jax.models.encoder import Encoder, EncoderConfig
+from depara_jax.models.port import PureForward, port_model, random_variables, replaced
 
 BLOCKS = ("residual", "plain", "separable")
 SMALL = EncoderConfig(widths=(4, 6), strides=(1, 2), features=5)
 
 
 def small(**changes) -> EncoderConfig:
-    fields = SMALL.to_json() | changes
-    return EncoderConfig.from_json(fields)
+    return replaced(SMALL, changes)
+
+
+def forward(config: EncoderConfig) -> PureForward:
+    return PureForward(Encoder, config)
+
+
+def init_variables(config: EncoderConfig, key: jax.Array):
+    return random_variables(Encoder, config, key)
+
+
+def model_of(config: EncoderConfig):
+    variables = init_variables(config, jax.random.key(0))
+    return port_model(Encoder, config, variables=variables)
 
 
 def images_of(rng, n: int, channels: int = 3) -> jax.Array:
@@ -25,7 +38,7 @@ def images_of(rng, n: int, channels: int = 3) -> jax.Array:
 @pytest.mark.parametrize("activation", ["relu", "linear"])
 def test_every_address_of_the_spec_is_returned_in_order(rng, block, activation):
     config = small(block=block, output_activation=activation)
-    model = build_encoder(init_variables(config, jax.random.key(0)), config, name="m")
+    model = model_of(config)
     out = model.forward(model.variables, images_of(rng, 2))
     assert tuple(out) == model.spec.layers
     assert out["stem"].shape == (2, 16, 16, 4)
@@ -47,7 +60,7 @@ def test_the_zoo_size_has_the_number_of_weights_that_its_layers_add_up_to():
 
 def test_points_pair_the_values_before_and_after_each_rectifier(rng):
     config = small()
-    model = build_encoder(init_variables(config, jax.random.key(0)), config, name="m")
+    model = model_of(config)
     out = model.forward(model.variables, images_of(rng, 3))
     before, after = model.spec.layers_at("conv"), model.spec.layers_at("activation")
     assert after == ("stem", "block1", "block2", "encoder")
@@ -58,7 +71,7 @@ def test_points_pair_the_values_before_and_after_each_rectifier(rng):
 
 def test_a_linear_output_stands_at_both_points(rng):
     config = small(output_activation="linear")
-    model = build_encoder(init_variables(config, jax.random.key(0)), config, name="m")
+    model = model_of(config)
     assert "encoder.pre" not in model.spec.layers
     assert model.spec.layers_at("conv")[-1] == model.spec.layers_at("activation")[-1] == "encoder"
     out = model.forward(model.variables, images_of(rng, 3))
@@ -106,7 +119,7 @@ def test_drawing_is_fixed_by_the_key_and_maps_over_keys():
 
 
 def test_equal_configurations_give_equal_forwards():
-    assert forward(SMALL) == forward(EncoderConfig.from_json(SMALL.to_json()))
+    assert forward(SMALL) == forward(EncoderConfig(widths=(4, 6), strides=(1, 2), features=5))
     assert hash(forward(SMALL)) == hash(forward(small()))
     assert forward(SMALL) != forward(small(block="plain"))
 
@@ -119,7 +132,7 @@ def test_grey_images_are_taken_where_the_configuration_says_so(rng):
 
 
 def test_a_misspelt_layer_is_answered_with_the_near_one():
-    model = build_encoder(init_variables(SMALL, jax.random.key(0)), SMALL, name="m")
+    model = model_of(SMALL)
     with pytest.raises(UnknownNameError, match="'block1'"):
         model.spec.check_layer("blok1")
 
@@ -133,7 +146,10 @@ def test_a_misspelt_layer_is_answered_with_the_near_one():
         ({"widths": [], "strides": []}, "not empty"),
         ({"features": 0}, "at least 1"),
         ({"channels_in": 2}, "channels_in 1 or 3"),
-        ({"depth": 3}, "is not one"),
+        ({"depth": 3}, "unknown field of EncoderConfig 'depth'"),
+        ({"widths": 4}, "widths cannot be 4"),
+        ({"features": 1.5}, "features cannot be 1.5"),
+        ({"widths": ["a"], "strides": [1]}, "EncoderConfig"),
     ],
 )
 def test_a_configuration_that_no_encoder_has_is_refused(fields, message):

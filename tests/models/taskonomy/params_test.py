@@ -1,6 +1,5 @@
 """Taskonomy's weights from both frameworks, strictly, and the model that they make."""
 
-import dataclasses
 from pathlib import Path
 
 import jax
@@ -8,22 +7,17 @@ import numpy as np
 import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.registry import ARCHITECTURES, build_model
-from depara_jax.models.taskonomy import (
-    TASKS,
-    TaskonomyConfig,
-    build_taskonomy,
-    init_variables,
-    load_taskonomy,
-    loading,
-    variables_from_tensors,
-)
+from depara_jax.models import load_model
+from depara_jax.models.port import convert, port_model, port_spec, random_variables, variable_shapes
+from depara_jax.models.taskonomy import TASKS, TaskonomyConfig, TaskonomyEncoder, schemes
+from depara_jax.models.zoo.architectures import ARCHITECTURES, build_model
 from depara_jax.weights.readers import READERS, file_sha256
 from depara_jax.weights.tf_checkpoint import read_tf_checkpoint
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "taskonomy_tf"
 TINY = TaskonomyConfig(stem_width=3, widths=(1, 2, 2, 3), units=(2, 2, 1, 2))
-TINY_GREY = TaskonomyConfig(channels_in=1, stem_width=3, widths=(1, 2, 2, 3), units=(2, 2, 1, 2))
+
+SHAPE = {"stem_width": 3, "widths": [1, 2, 2, 3], "units": [2, 2, 1, 2]}
 
 _NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -52,28 +46,39 @@ def port(variables) -> dict[str, np.ndarray]:
     return tensors
 
 
+def variables_from_tensors(tensors, config, source="weights"):
+    return convert(TaskonomyEncoder, config, schemes(config), tensors, source=source)
+
+
+def load(task, weights, size=256):
+    """The tiny network of a task from a file."""
+    input = TASKS[task].input(size)
+    return build_model(f"taskonomy/{task}", weights=weights, configuration=SHAPE, input=input)
+
+
 @pytest.fixture(scope="module")
 def variables():
     return variables_from_tensors(read_tf_checkpoint(GOLDEN / "pixels"), TINY)
 
 
 def test_fresh_variables_come_from_their_key():
-    one, same, other = (init_variables(TINY, jax.random.key(k)) for k in (1, 1, 2))
+    one, same, other = (
+        random_variables(TaskonomyEncoder, TINY, jax.random.key(k)) for k in (1, 1, 2)
+    )
     kernel = [np.asarray(v["stem"]["conv"]["kernel"]) for v in (one, same, other)]
     np.testing.assert_array_equal(kernel[0], kernel[1])
     assert not np.array_equal(kernel[0], kernel[2])
     norm = one["blocks"][1][0]["shortcut"]["norm"]
     assert [float(norm[k][...].mean()) for k in ("scale", "bias", "mean", "var")] == [1, 0, 0, 1]
-    deep = np.asarray(
-        init_variables(TaskonomyConfig(), jax.random.key(0))["compress"]["conv"]["kernel"]
-    )
+    drawn = random_variables(TaskonomyEncoder, TaskonomyConfig(), jax.random.key(0))
+    deep = np.asarray(drawn["compress"]["conv"]["kernel"])
     assert deep.std() == pytest.approx((2 / (9 * 2048)) ** 0.5, rel=0.02)  # 147,456 draws
 
 
 def test_a_ports_tensors_come_back(variables, tmp_path):
     path = tmp_path / "curvature.npz"
     np.savez(path, **port(variables))
-    model = load_taskonomy("curvature", path, config=TINY, size=64)
+    model = load("curvature", path, 64)
     assert jax.tree.all(jax.tree.map(np.array_equal, model.variables, variables))
     assert model.name == "taskonomy/curvature"
     assert model.spec.sha256 == file_sha256(path)
@@ -83,26 +88,24 @@ def test_a_ports_tensors_come_back(variables, tmp_path):
 def test_a_port_is_converted_once_and_a_checkpoint_never(
     variables, weights_cache, tmp_path, monkeypatch
 ):
-    entry = dataclasses.replace(ARCHITECTURES["taskonomy/curvature"], config=lambda classes: TINY)
     np.savez(tmp_path / "curvature.npz", allow_pickle=False, **port(variables))
-    first = entry.build(tmp_path / "curvature.npz", None, None)
+    first = load("curvature", tmp_path / "curvature.npz")
     (kept,) = weights_cache.iterdir()
 
     def never(path):
         raise AssertionError(f"{path} was converted again")
 
     monkeypatch.setitem(READERS, ".npz", never)
-    again = entry.build(tmp_path / "curvature.npz", None, None)
+    again = load("curvature", tmp_path / "curvature.npz")
     assert (again.spec, again.forward) == (first.spec, first.forward)
     assert jax.tree.all(jax.tree.map(np.array_equal, again.variables, variables))
     # Several files have no one digest.
-    entry = dataclasses.replace(ARCHITECTURES["taskonomy/rgb2sfnorm"], config=lambda classes: TINY)
-    entry.build(GOLDEN / "pixels", None, None)
+    assert load("rgb2sfnorm", GOLDEN / "pixels").spec.sha256 is None
     assert list(weights_cache.iterdir()) == [kept]
 
 
 def test_a_checkpoint_makes_a_model_of_its_task():
-    model = load_taskonomy("rgb2sfnorm", GOLDEN / "pixels", config=TINY, size=64)
+    model = load("rgb2sfnorm", GOLDEN / "pixels", 64)
     assert model.spec.task == "rgb2sfnorm"
     shapes = model.feature_shapes()
     assert tuple(shapes) == model.spec.layers == TINY.layers
@@ -111,11 +114,11 @@ def test_a_checkpoint_makes_a_model_of_its_task():
 
 
 def test_published_network_has_the_papers_shape():
-    model = build_taskonomy(None, "colorization")
-    assert model.spec.input.shape == (256, 256, 1)
     config = TaskonomyConfig(channels_in=1)
-    template = jax.eval_shape(lambda: init_variables(config, jax.random.key(0)))
-    model = build_taskonomy(template, "colorization")
+    spec = ARCHITECTURES["taskonomy/colorization"].spec()
+    assert spec.input.shape == (256, 256, 1)
+    template = variable_shapes(TaskonomyEncoder, config)
+    model = port_model(TaskonomyEncoder, config, variables=template, spec=spec)
     shapes = model.feature_shapes()
     assert tuple(shapes) == model.spec.layers
     assert shapes["compress"] == (16, 16, 8)
@@ -129,35 +132,37 @@ def test_published_network_has_the_papers_shape():
 
 @pytest.mark.parametrize(("size", "side"), [(64, 4), (50, 4), (33, 3), (17, 2), (1, 1)])
 def test_any_image_size_works(variables, size, side):
-    shapes = build_taskonomy(variables, "denoise", config=TINY, size=size).feature_shapes()
+    spec = port_spec(TINY, input=TASKS["denoise"].input(size))
+    model = port_model(TaskonomyEncoder, TINY, variables=variables, spec=spec)
+    shapes = model.feature_shapes()
     assert shapes["compress"] == (side, side, 8)
 
 
 def test_three_channels_for_colorization_are_told(variables):
     with pytest.raises(DeparaError, match="3 input channels.*colorization alone sees one channel"):
-        variables_from_tensors(port(variables), TINY_GREY, source="x.pth")
+        TASKS["colorization"].check(port(variables), None, "x.pth")
 
 
 def test_colorization_for_another_task_is_told():
-    tensors = read_tf_checkpoint(GOLDEN / "feedforward")
     with pytest.raises(
         DeparaError, match=r"another task's encoder.*1 input channels.*colorization"
     ):
-        variables_from_tensors(tensors, TINY)
+        load("curvature", GOLDEN / "feedforward")
 
 
-def test_channels_of_task_and_config_must_agree(variables):
-    with pytest.raises(DeparaError, match="sees 1 channels, but the encoder takes 3"):
-        build_taskonomy(variables, "colorization", config=TINY)
+def test_channels_of_task_and_configuration_must_agree():
+    with pytest.raises(DeparaError, match=r"takes 3 channel\(s\), but the preprocessing gives 1"):
+        ARCHITECTURES["taskonomy/colorization"].spec(TINY)
 
 
 def test_the_published_file_of_another_task_is_told(variables, tmp_path, monkeypatch):
     path = tmp_path / "normal.npz"
     np.savez(path, **port(variables))
-    monkeypatch.setattr(loading, "file_sha256", lambda _: TASKS["rgb2sfnorm"].sha256)
-    assert load_taskonomy("normal", path, config=TINY).spec.task == "rgb2sfnorm"
+    digest = TASKS["rgb2sfnorm"].sha256
+    monkeypatch.setattr("depara_jax.models.zoo.architectures.file_sha256", lambda _: digest)
+    assert load("rgb2sfnorm", path).spec.task == "rgb2sfnorm"
     with pytest.raises(DeparaError, match="published encoder of 'rgb2sfnorm'.*not of 'curvature'"):
-        load_taskonomy("curvature", path, config=TINY)
+        load("curvature", path)
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_listed_together(variables):
@@ -205,4 +210,12 @@ def test_the_registry_builds_every_task_from_weights():
 
 def test_unknown_task_offers_the_near_ones():
     with pytest.raises(UnknownNameError, match="rgb2depth"):
-        build_taskonomy(None, "rgb2dept")
+        load_model("taskonomy/rgb2dept=random:0")
+
+
+def test_the_twenty_encoders_share_their_programs():
+    forwards = {
+        build_model(f"taskonomy/{task}", random_seed=0, configuration=SHAPE).forward
+        for task in ("curvature", "denoise", "colorization")
+    }
+    assert len(forwards) == 2

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from depara_jax.models.taskonomy import (
-    TaskonomyConfig,
-    TaskonomyEncoder,
-    forward,
-    variables_from_tensors,
-)
+from depara_jax.models.port import PureForward, convert
+from depara_jax.models.taskonomy import TaskonomyConfig, TaskonomyEncoder, schemes
 from depara_jax.models.taskonomy.tasks import TASKS
 from depara_jax.weights.tf_checkpoint import read_tf_checkpoint
 
@@ -22,6 +18,14 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "taskonomy_tf"
 # The shape of the stored networks, and a narrow one of full depth.
 TINY = TaskonomyConfig(stem_width=3, widths=(1, 2, 2, 3), units=(2, 2, 1, 2))
 NARROW = TaskonomyConfig(stem_width=8, widths=(4, 6, 8, 10))
+
+
+def forward(config):
+    return PureForward(TaskonomyEncoder, config)
+
+
+def variables_from_tensors(tensors, config):
+    return convert(TaskonomyEncoder, config, schemes(config), tensors)
 
 
 def relative(got, want):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from depara_jax.models.vgg import convert, forward
+from depara_jax.models.port import PureForward, convert
+from depara_jax.models.vgg import VGG, schemes
 from tests.golden.vgg_narrow_cases import CASES
 from tests.references.vgg_state import digest, random_images, random_state
 
@@ -22,9 +23,9 @@ COTANGENTS = {"sum": jnp.ones_like, "l2": jax.vmap(lambda f: f / jnp.linalg.norm
 def computed(name):
     """[layer, quantity, image, 34], as tests/golden/make_vgg_narrow.py stores it."""
     config, size = CASES[name]
-    variables = convert(config, random_state(config, seed=0))
+    variables = convert(VGG, config, schemes(config), random_state(config, seed=0))
     images = jnp.asarray(random_images(2, size, seed=1))
-    network = jax.jit(forward(config))
+    network = jax.jit(PureForward(VGG, config))
     features = network(variables, images)
 
     # One program for all layers: the other layers' cotangents are zero.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.models.vgg import VGGConfig, forward, random_variables, vgg, vgg_spec
+from depara_jax.models.port import PureForward, port_model, port_spec, random_variables
+from depara_jax.models.vgg import VGG, VGGConfig
 from tests.references.vgg_state import random_images
 
 NARROW = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
@@ -14,14 +15,15 @@ NARROW = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
 
 @pytest.fixture(scope="module")
 def variables():
-    return random_variables(NARROW, jax.random.key(0))
+    return random_variables(VGG, NARROW, jax.random.key(0))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
 def test_the_spec_lists_what_forward_returns(depth, batch_norm):
     config = VGGConfig(depth, batch_norm, num_classes=3, width=1 / 64)
-    model = vgg(config, variables=random_variables(config, jax.random.key(0)))
+    variables = random_variables(VGG, config, jax.random.key(0))
+    model = port_model(VGG, config, variables=variables)
     shapes = model.feature_shapes()
     assert tuple(shapes) == model.spec.layers
     # depth - 3 convolutions, each two or three modules; 5 pools, avgpool, 3 linear, 2 ReLUs.
@@ -34,7 +36,7 @@ def test_the_spec_lists_what_forward_returns(depth, batch_norm):
 
 
 def test_vgg19_bn_has_the_addresses_of_torchvision():
-    spec = vgg_spec(VGGConfig(19, batch_norm=True))
+    spec = port_spec(VGGConfig(19, batch_norm=True))
     # torchvision.models.vgg19_bn: convolutions at these indices of `features`.
     indices = (0, 3, 7, 10, 14, 17, 20, 23, 27, 30, 33, 36, 40, 43, 46, 49)
     convolutions = tuple(f"features.{i}" for i in indices)
@@ -48,13 +50,13 @@ def test_vgg19_bn_has_the_addresses_of_torchvision():
 
 def test_a_misspelt_layer_is_answered_with_the_near_ones():
     with pytest.raises(UnknownNameError, match=r"did you mean .*'features\.10'"):
-        vgg_spec(NARROW).check_layer("feature.10")
+        port_spec(NARROW).check_layer("feature.10")
 
 
 def test_activation_taps_are_the_rectified_taps_before_them(variables):
-    out = jax.jit(forward(NARROW))(variables, jnp.asarray(random_images(2, 32, seed=3)))
-    before = [a for a in vgg_spec(NARROW).layers_at("norm") if a != "classifier.6"]
-    after = vgg_spec(NARROW).layers_at("activation")
+    out = jax.jit(PureForward(VGG, NARROW))(variables, jnp.asarray(random_images(2, 32, seed=3)))
+    before = [a for a in port_spec(NARROW).layers_at("norm") if a != "classifier.6"]
+    after = port_spec(NARROW).layers_at("activation")
     for pre, post in zip(before, after, strict=True):
         assert float(out[pre].min()) < 0
         np.testing.assert_array_equal(np.maximum(out[pre], 0), out[post])
@@ -62,7 +64,7 @@ def test_activation_taps_are_the_rectified_taps_before_them(variables):
 
 def test_each_image_stands_alone(variables):
     images = jnp.asarray(random_images(3, 40, seed=3))
-    network = jax.jit(forward(NARROW))
+    network = jax.jit(PureForward(VGG, NARROW))
     together, alone = network(variables, images), network(variables, images[1:2])
     for layer, value in together.items():
         # Another batch size may block the sums differently: float32 rounding.
@@ -72,9 +74,9 @@ def test_each_image_stands_alone(variables):
 
 def test_forward_is_one_value_for_one_configuration():
     same = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
-    assert forward(NARROW) == forward(same)
-    assert hash(forward(NARROW)) == hash(forward(same))
-    assert forward(NARROW) != forward(VGGConfig(11, False, 5, 1 / 32))
+    assert PureForward(VGG, NARROW) == PureForward(VGG, same)
+    assert hash(PureForward(VGG, NARROW)) == hash(PureForward(VGG, same))
+    assert PureForward(VGG, NARROW) != PureForward(VGG, VGGConfig(11, False, 5, 1 / 32))
 
 
 def test_tracing_is_cheap_and_happens_once(variables):
@@ -83,11 +85,11 @@ def test_tracing_is_cheap_and_happens_once(variables):
     @jax.jit
     def run(variables, images):
         traces.append(1)
-        return forward(NARROW)(variables, images)["classifier.4"]
+        return PureForward(VGG, NARROW)(variables, images)["classifier.4"]
 
     for seed in (1, 2):
         run(variables, jnp.asarray(random_images(1, 32, seed)))
-    run(random_variables(NARROW, jax.random.key(1)), jnp.asarray(random_images(1, 32, 3)))
+    run(random_variables(VGG, NARROW, jax.random.key(1)), jnp.asarray(random_images(1, 32, 3)))
     assert len(traces) == 1
 
 
@@ -96,7 +98,7 @@ def test_tracing_is_cheap_and_happens_once(variables):
 )
 def test_images_that_do_not_fit_are_refused(variables, shape):
     with pytest.raises(DeparaError, match=r"at least 32x32 pixels, got shape \("):
-        forward(NARROW)(variables, jnp.zeros(shape))
+        PureForward(VGG, NARROW)(variables, jnp.zeros(shape))
 
 
 @pytest.mark.parametrize("fields", [{"depth": 12}, {"num_classes": 0}, {"width": 0.001}])

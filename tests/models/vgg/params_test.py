@@ -6,8 +6,10 @@ import pytest
 from flax import nnx
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.vgg import VGGConfig, convert, load, random_variables
-from depara_jax.weights.readers import write_safetensors
+from depara_jax.models import port
+from depara_jax.models.port import random_variables
+from depara_jax.models.vgg import VGG, VGGConfig, schemes
+from depara_jax.weights.readers import read_tensors, write_safetensors
 from tests.references.vgg_state import random_state
 
 CONFIG = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
@@ -16,6 +18,14 @@ CONFIG = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
 @pytest.fixture
 def state():
     return random_state(CONFIG, seed=0)
+
+
+def convert(config, tensors, source="weights"):
+    return port.convert(VGG, config, schemes(config), tensors, source=source)
+
+
+def load(config, path):
+    return convert(config, read_tensors(path), source=f"weights file {path}")
 
 
 def flat(variables):
@@ -58,7 +68,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path, state):
     message = str(caught.value)
     assert message.splitlines() == [message]
     for part in (
-        f"weights file {path}: the tensors do not fit the network: ",
+        f"weights file {path}, read as {CONFIG.architecture} under torchvision's names: "
+        "the tensors do not fit the network: ",
         "2 missing: classifier.3.kernel, features.0.bias",
         "2 unexpected: fc.weight, features.2.weight",
         "1 wrong dtype: features.1.bias (int32, features.1.bias is float32)",
@@ -75,7 +86,9 @@ def test_weights_of_the_other_family_member_are_refused(state):
 
 
 def test_random_weights_are_a_function_of_the_key():
-    first, again, other = (flat(random_variables(CONFIG, jax.random.key(s))) for s in (3, 3, 4))
+    first, again, other = (
+        flat(random_variables(VGG, CONFIG, jax.random.key(s))) for s in (3, 3, 4)
+    )
     for name, value in first.items():
         assert value.dtype == np.float32
         np.testing.assert_array_equal(value, again[name])
@@ -86,7 +99,7 @@ def test_random_weights_are_a_function_of_the_key():
 
 
 def test_random_weights_have_the_documented_spread():
-    drawn = flat(random_variables(VGGConfig(11, True, 5, 1 / 8), jax.random.key(0)))
+    drawn = flat(random_variables(VGG, VGGConfig(11, True, 5, 1 / 8), jax.random.key(0)))
     # The standard deviation of N >= 36,000 draws is off by 1/sqrt(2N) < 0.4%; four of those.
     assert drawn["features.25.kernel"].std() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.016)
     assert drawn["classifier.0.kernel"].std() == pytest.approx(0.01, rel=0.016)

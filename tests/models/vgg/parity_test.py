@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from depara_jax.models.layers import adaptive_avg_pool
-from depara_jax.models.vgg import VGG, VGGConfig, convert, forward
+from depara_jax.models.layers.pooling import adaptive_avg_pool
+from depara_jax.models.port import PureForward, convert
+from depara_jax.models.vgg import VGG, VGGConfig, schemes
 from tests.references.vgg_state import Draw, random_images, random_state
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: the [torch] extra")
@@ -27,7 +28,13 @@ def setting():
     images = random_images(2, 224, seed=1)
     network = torch_vgg.build(CONFIG, state)
     x = torch_vgg.to_torch(images).requires_grad_()
-    return convert(CONFIG, state), images, network, x, torch_vgg.outputs(network, x)
+    return (
+        convert(VGG, CONFIG, schemes(CONFIG), state),
+        images,
+        network,
+        x,
+        torch_vgg.outputs(network, x),
+    )
 
 
 def relative(got, want):
@@ -96,7 +103,7 @@ def test_each_block_computes_what_pytorch_s_does(setting, record_property):
 
 def test_every_layer_of_the_whole_has_pytorch_s_features(setting, record_property):
     variables, images, _, _, want = setting
-    got = jax.jit(forward(CONFIG))(variables, images)
+    got = jax.jit(PureForward(VGG, CONFIG))(variables, images)
     errors = {name: relative(got[name], torch_vgg.to_numpy(want[name])) for name in want}
     assert tuple(errors) == CONFIG.layers == tuple(want)
     report(record_property, "whole features", errors)

@@ -1,17 +1,18 @@
-"""Max-pooling in the form whose pullback is fast on the device at hand."""
+"""Pooling: adaptive averages, and maxima in the form whose pullback is fast here."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
 from depara_jax.host.platform import platform
-from depara_jax.models.layers import Padding, window_padding
+from depara_jax.models.layers.convolution import Padding, window_padding
 from depara_jax.types import Array
 
-__all__ = ["max_pool"]
+__all__ = ["adaptive_avg_pool", "max_pool"]
 
 
 def max_pool(
@@ -57,3 +58,34 @@ def max_pool(
         taken |= wins
     # NaN equals nothing, so no pixel has won there.
     return jnp.where(jnp.isnan(largest), largest, out)
+
+
+def adaptive_avg_pool(
+    x: Float[Array, "n h w c"], height: int, width: int
+) -> Float[jax.Array, "n {height} {width} c"]:
+    """Averages over `height` x `width` bins, as `torch.nn.AdaptiveAvgPool2d` cuts them.
+
+    Bin i of k over an axis of size s is [floor(i s / k), ceil((i + 1) s / k)): bins overlap where k
+    does not divide s, and repeat entries where s < k.
+
+    Args:
+      x: features.
+      height: bins over the height.
+      width: bins over the width.
+    """
+    x = jnp.asarray(x)
+    if x.shape[1:3] == (height, width):
+        return x
+    rows = jnp.asarray(_bins(x.shape[1], height), x.dtype)
+    columns = jnp.asarray(_bins(x.shape[2], width), x.dtype)
+    # An average in less than the precision of its input would be a needless error.
+    return jnp.einsum("ph,qw,nhwc->npqc", rows, columns, x, precision=jax.lax.Precision.HIGHEST)
+
+
+def _bins(size: int, count: int) -> np.ndarray:
+    """The averaging matrix [count, size]."""
+    matrix = np.zeros((count, size))
+    for i in range(count):
+        start, stop = i * size // count, -(-(i + 1) * size // count)
+        matrix[i, start:stop] = 1.0 / (stop - start)
+    return matrix

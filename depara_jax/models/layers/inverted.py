@@ -10,8 +10,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax
 from flax import nnx
 
-from depara_jax.models.layers import ConvNorm, Padding, check_images
-from depara_jax.models.port import Scheme, classifier_rules, graph_rules, torch_conv_norm
+from depara_jax.models.layers.convolution import Padding
+from depara_jax.models.layers.norm import ConvNorm
+from depara_jax.models.port import check_images
+from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
 
 __all__ = [
     "BlockShape",

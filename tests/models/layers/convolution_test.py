@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from depara_jax.models.convolution import convolution
+from depara_jax.models.layers.convolution import convolution
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 

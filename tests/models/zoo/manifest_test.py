@@ -1,5 +1,6 @@
 """Zoos of one's own: TOML manifests, the cache of converted weights, and the verbs over them."""
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -11,7 +12,7 @@ import pytest
 from depara_jax.cli.main import main
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models import build_model, list_models, load_model
-from depara_jax.models.port import flatten_variables, random_variables
+from depara_jax.models.port import PureForward, flatten_variables, random_variables
 from depara_jax.models.resnet import ResNet, ResNetConfig
 from depara_jax.weights.readers import write_safetensors
 
@@ -99,6 +100,62 @@ def test_a_changed_file_is_listed_anew(zoo):
     assert list_models(str(zoo))[2].sha256 != first
 
 
+def test_a_folder_with_a_zoo_toml_stands_for_it(zoo):
+    assert list_models(zoo.parent) == list_models(zoo)
+    assert load_model(f"{zoo.parent}/colour").spec == load_model("colour", zoo=zoo).spec
+
+
+def test_weights_are_not_read_where_the_entry_says_enough(zoo):
+    edit(zoo, 'licence = "MIT"', "configuration = {num_classes = 3}")
+    loaded = load_model("small", zoo=zoo).spec
+    whole = list_models(zoo)
+    (zoo.parent / "small.npz").rename(zoo.parent / "elsewhere.npz")
+    assert list_models(zoo) == whole
+    assert whole[0] == loaded
+    # The file decides on the layers.
+    edit(zoo, "configuration = {num_classes = 3}", 'licence = "MIT"')
+    with pytest.raises(DeparaError, match="model 'small': .*small.npz does not exist"):
+        list_models(zoo)
+
+
+def test_a_configuration_is_the_network_s(zoo):
+    narrow = dataclasses.replace(CONFIG, width=0.5)
+    tensors = flatten_variables(random_variables(ResNet, narrow, jax.random.key(0)))
+    write_safetensors(zoo.parent / "narrow.safetensors", tensors)
+    with open(zoo, "a") as file:
+        file.write("""[[model]]
+name = "narrow"
+architecture = "cifar_resnet8"
+weights = "narrow.safetensors"
+[model.configuration]
+width = 0.5
+""")
+    model = load_model("narrow", zoo=zoo)
+    assert model.forward == PureForward(ResNet, narrow)
+    assert model.spec == list_models(zoo)[-1]
+    edit(zoo, "width = 0.5", "width = 1")
+    with pytest.raises(DeparaError, match="model 'narrow': .* do not fit the network"):
+        load_model("narrow", zoo=zoo)
+
+
+def test_a_zoo_of_the_format_before_is_told_what_to_do(tmp_path, capsys):
+    (tmp_path / "manifest.json").write_text("{}")
+    assert main(["models", "--zoo", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"zoo {tmp_path} has a manifest.json, which is no longer read; write a zoo.toml" in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"model = 3", b"a = " + b"[" * 99999, b"\xff", b"model = [3]"]
+)
+def test_what_is_no_manifest_is_refused(zoo, content):
+    zoo.write_bytes(b'format = 1\nzoo = "x"\n' + content)
+    with pytest.raises(DeparaError, match=f"zoo manifest {zoo}") as caught:
+        list_models(zoo)
+    assert len(str(caught.value)) < 1000
+
+
 def test_environment_variables_and_home_are_expanded(zoo, monkeypatch):
     monkeypatch.setenv("MY_WEIGHTS", str(zoo.parent))
     edit(zoo, 'weights = "small.npz"', 'weights = "$MY_WEIGHTS/small.npz"')
@@ -141,6 +198,10 @@ def test_verbs_take_a_manifest(zoo, capsys):
         ("size = [32, 32]", "size = 32", "input: size must be two whole numbers, got 32"),
         ("scale = [-1.0, 1.0]", 'scale = "x"', "input: scale must be a list of numbers"),
         ("scale = [-1.0, 1.0]", 'resize = "x"', "input: resize cannot be 'x'"),
+        ('licence = "MIT"', "configuration = 3", "configuration cannot be 3"),
+        ('licence = "MIT"', "configuration = {widht = 2}", "unknown field of ResNetConfig 'widht'"),
+        ('licence = "MIT"', 'configuration = {width = "x"}', "ResNetConfig: width cannot be 'x'"),
+        ('encoder = "mean"', "configuration = {}", "a configuration needs an architecture"),
     ],
 )
 def test_a_wrong_manifest_is_refused_with_the_entry_s_name(zoo, old, new, message):

@@ -1,0 +1,1 @@
+"""Layers whose details decide whether a port agrees with its original."""

@@ -1,0 +1,1 @@
+"""Models by name: architectures, and zoos of networks with their weights."""
