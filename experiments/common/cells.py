@@ -47,6 +47,7 @@ class Cells:
         """
         self.folder = folder
         self._run = {"cells": FORMAT, "study": study, "run": _plain(run or {})}
+        _make_folder(folder)
         record = folder / "run.json"
         if record.is_file():
             made = _read_json(record)
@@ -98,7 +99,7 @@ class Cells:
           DeparaError: it cannot be written.
         """
         path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         marked: dict[str, Any] = {"digest": self._digest(name, depends), **content}
         if path.suffix == ".npz":
             write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **marked))
@@ -115,13 +116,23 @@ class Cells:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all; its folder is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
+def write_json(path: Path, content: Any, *, compact: bool = False) -> None:
     """Writes plain values, whole or not at all; NaN is refused."""
-    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+    form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
+    write_text(path, json.dumps(content, allow_nan=False, **form) + "\n")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeparaError(
+            f"folder {path} cannot be made ({error.strerror}); name another"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

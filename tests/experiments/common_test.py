@@ -1,7 +1,6 @@
 """What the studies share: cells that resume, the frame of a command, tables, judging."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +94,15 @@ def test_folders_of_other_runs_and_formats_are_refused_in_a_line(tmp_path):
     (tmp_path / "b" / "00000.npz").touch()
     with pytest.raises(DeparaError, match="something else than a run"):
         Cells(tmp_path / "b", "study")
+
+
+def test_a_folder_that_cannot_be_made_is_a_line(tmp_path):
+    (tmp_path / "file").touch()
+    for below in ("file", "file/below"):
+        with pytest.raises(DeparaError, match="cannot be made"):
+            Cells(tmp_path / below, "study")
+    with pytest.raises(DeparaError, match="cannot be made"):
+        write_json(tmp_path / "file" / "a.json", {})
 
 
 # The frame.
@@ -248,6 +256,5 @@ def test_intervals_are_of_the_resamples_that_are_defined():
 
 
 def test_json_is_written_in_a_new_folder(tmp_path):
-    write_json(tmp_path / "a" / "b.json", {"x": (1,)}, indent=None)
-    assert (tmp_path / "a" / "b.json").read_text() == '{"x": [1]}\n'
-    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": [1]}
+    write_json(tmp_path / "a" / "b.json", {"x": (1,)}, compact=True)
+    assert (tmp_path / "a" / "b.json").read_text() == '{"x":[1]}\n'
