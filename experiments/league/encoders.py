@@ -21,8 +21,8 @@ from depara_jax.models import encoder as encoders
 from depara_jax.models.encoder import build_encoder, flatten_variables, unflatten_variables
 from depara_jax.models.model import Model
 from depara_jax.weights.readers import read_tensors, write_safetensors
+from experiments.common.cells import write_text
 from experiments.league.config import RANDOM, Encoder, StudyConfig
-from experiments.mini_taskonomy.cells import write_text
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.evaluation import evaluation_batch, scores_of, trivial_scores

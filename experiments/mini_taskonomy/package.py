@@ -1,6 +1,5 @@
 """From a finished run to a zoo folder, and from a retrained run back to the zoo's manifest."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import EncoderConfig
 from depara_jax.models.zoo import FORMAT, read_manifest
 from depara_jax.weights.readers import file_sha256, read_tensors
-from experiments.mini_taskonomy.cells import cell_folder, write_text
+from experiments.common.cells import write_json
+from experiments.mini_taskonomy.cells import cell_folder
 
 __all__ = ["COMMAND", "MARGIN", "check", "package"]
 
@@ -34,7 +34,7 @@ def package(results: list[dict[str, Any]], output: Path, folder: Path) -> dict[s
     """Writes the zoo of all cells that beat both baselines; returns its manifest.
 
     Args:
-      results: one result a task, as `run_cell` returns them.
+      results: one result a task, as `trained_cell` returns them.
       output: the run that they are from.
       folder: the zoo to write; its files are replaced.
 
@@ -61,7 +61,7 @@ def package(results: list[dict[str, Any]], output: Path, folder: Path) -> dict[s
         "left_out": {r["task"]: _summary(r) for r in results if not r["packaged"]},
         "models": models,
     }
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+    write_json(folder / "manifest.json", manifest)
     for stale in set(folder.glob("*.safetensors")) - {folder / entry["file"] for entry in models}:
         stale.unlink()
     return manifest
@@ -101,7 +101,7 @@ def check(results: list[dict[str, Any]], zoo: str = "mini") -> list[dict[str, An
 
 def _entry(result: dict[str, Any], output: Path, folder: Path) -> dict[str, Any]:
     name = result["task"]
-    source = cell_folder(output, name, result["seed"]) / "encoder.safetensors"
+    source = output / cell_folder(name, result["seed"]) / "encoder.safetensors"
     target = folder / f"{name}.safetensors"
     # Copied beside the target first: a zoo in use never sees half a file.
     temporary = target.with_suffix(".tmp")
