@@ -1,12 +1,12 @@
 """From accuracies and scores to what the study says."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depara_jax.evaluation.correlation import spearman as rank_correlation
+from experiments.common.judge import draws, interval, rank_correlation
+from experiments.common.judge import regret as first_pick_regret
 from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
 
 __all__ = ["LAMBDAS", "METHODS", "certain", "lambda_curve", "method_scores", "regret", "table_rows"]
@@ -54,49 +54,46 @@ def mean_accuracy(setting: Mapping[str, Any], size: str) -> np.ndarray:
 
 def regret(scores: np.ndarray, accuracy: np.ndarray) -> float:
     """Points of accuracy lost by taking the cut of the highest score instead of the best."""
-    return float(100 * (accuracy.max() - accuracy[int(scores.argmax())]))
+    return 100 * first_pick_regret(scores, accuracy)
 
 
-def certain(setting: Mapping[str, Any], output: Path) -> dict[str, Any]:
+def certain(setting: Mapping[str, Any], drawn: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Intervals of the rank correlation, over the draw of probe images and of seeds together.
+
+    Args:
+      setting: one source and target of results.json.
+      drawn: both terms for resampled probe images, as `evidence.layer_evidence` gives them.
 
     Returns:
       {size: {network: {"depara" or "default": {"low", "high", "share": [cuts]}}}}; `share` is in
       how many resamples of the probe images each cut is chosen.
     """
-    name = f"{setting['source']}-{setting['target']}"
     out: dict[str, Any] = {}
-    with np.load(output / "evidence" / f"{name}.npz") as drawn:
-        terms = {key: drawn[key].astype(np.float64) for key in drawn.files}
     for size, accuracies in setting["accuracy"].items():
         runs = np.asarray(accuracies)
         out[size] = {}
         for network in ("full", size):
             out[size][network] = {}
             for label, recipe in zip(("depara", "default"), RECIPES, strict=True):
-                prefix = f"{network}/{recipe}"
-                scores = terms[f"{prefix}/node"] + terms[f"{prefix}/edge"]
+                node, edge = (drawn[f"{network}/{recipe}/{term}"] for term in ("node", "edge"))
+                scores = node.astype(np.float64) + edge.astype(np.float64)
                 out[size][network][label] = _interval(scores, runs)
     return out
 
 
 def _interval(scores: np.ndarray, runs: np.ndarray) -> dict[str, Any]:
-    generator = np.random.default_rng(0)
-    seeds = runs.shape[1]
-    picks = generator.integers(0, seeds, (len(scores), seeds))
+    picks = draws(runs.shape[1], len(scores))
     found = [
         spearman(one, runs[:, pick].mean(axis=1)) for one, pick in zip(scores, picks, strict=True)
     ]
-    low, high = np.quantile(found, [0.025, 0.975])
+    low, high = interval(np.asarray(found))
     share = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]) / len(scores)
     return {"low": round(low, 3), "high": round(high, 3), "share": [round(s, 3) for s in share]}
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's correlation, 0 where one side is constant."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return rank_correlation(a, b)
+    return rank_correlation(a, b, undefined=0.0)
 
 
 def table_rows(
@@ -110,24 +107,22 @@ def table_rows(
       same: take the target network that was trained on the size's own images, not on all.
     """
     rows = []
-    generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(settings), (2000, len(settings)))
+    picks = draws(len(settings), 2000)
     for method in METHODS:
-        rhos, losses = [], []
-        for setting in settings:
-            scores = method_scores(setting, size, size if same else "full")[method]
-            accuracy = mean_accuracy(setting, size)
-            rhos.append(spearman(scores, accuracy))
-            losses.append(regret(scores, accuracy))
-        low, high = np.quantile(np.asarray(rhos)[draws].mean(axis=1), [0.025, 0.975])
-        worst, best = np.quantile(np.asarray(losses)[draws].mean(axis=1), [0.025, 0.975])
+        pairs = [
+            (method_scores(s, size, size if same else "full")[method], mean_accuracy(s, size))
+            for s in settings
+        ]
+        rhos = np.asarray([spearman(*pair) for pair in pairs])
+        losses = np.asarray([regret(*pair) for pair in pairs])
+        low, high = interval(rhos[picks].mean(axis=1))
+        least, most = interval(losses[picks].mean(axis=1))
         rows.append(
             {
                 "method": method,
-                "spearman": float(np.mean(rhos)), "low": float(low), "high": float(high),
-                "regret": float(np.mean(losses)),
-                "regret_low": float(worst), "regret_high": float(best),
-                "hits": int(np.sum(np.asarray(losses) == 0)),
+                "spearman": float(rhos.mean()), "low": low, "high": high,
+                "regret": float(losses.mean()), "regret_low": least, "regret_high": most,
+                "hits": int((losses == 0).sum()),
             }
         )  # fmt: skip
     return rows
@@ -146,14 +141,11 @@ def lambda_curve(
     """Mean rank correlation and mean regret for each of `LAMBDAS`."""
     rhos, losses = [], []
     for lam in LAMBDAS:
-        pairs = [
-            (
-                np.asarray(s["graphs"]["full"][recipe]["node"])
-                + lam * np.asarray(s["graphs"]["full"][recipe]["edge"]),
-                mean_accuracy(s, size),
-            )
-            for s in settings
-        ]
+        pairs = []
+        for setting in settings:
+            terms = setting["graphs"]["full"][recipe]
+            scores = np.asarray(terms["node"]) + lam * np.asarray(terms["edge"])
+            pairs.append((scores, mean_accuracy(setting, size)))
         rhos.append(float(np.mean([spearman(*pair) for pair in pairs])))
         losses.append(float(np.mean([regret(*pair) for pair in pairs])))
     return rhos, losses

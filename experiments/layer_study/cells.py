@@ -1,16 +1,15 @@
 """Transfers and target networks, each a cell that is stored when it is done and never run twice."""
 
-import json
+import itertools
 import time
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
+from rich.console import Console
 
 from depara_jax.data import Probe
-from depara_jax.files import write_atomically
 from depara_jax.models import Model, load_model
 from depara_jax.models.encoder import EncoderConfig
 from depara_jax.training import (
@@ -29,12 +28,11 @@ from depara_jax.training import (
     save_values,
     subset,
 )
+from experiments.common.cells import Cells
 from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import split_target
 
 __all__ = ["Target", "is_finished", "load_source", "target_network", "transfer_cells"]
-
-Report = Callable[[str], None]
 
 
 class Target:
@@ -67,14 +65,13 @@ def load_source(name: str, zoo: Path) -> Model:
     return load_model(name)
 
 
-def target_network(target: Target, size: str, output: Path, report: Report) -> tuple[Model, dict]:
+def target_network(target: Target, size: str, cells: Cells, console: Console) -> tuple[Model, dict]:
     """A small encoder trained from scratch on a data size, or on "full"; and its record."""
     network = encoder_network(EncoderConfig(), target.classes)
-    folder = output / "targets"
-    weights, record = (folder / f"{target.name}-{size}{s}" for s in (".safetensors", ".json"))
-    input = EncoderConfig().input
-    if not record.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    weights = cells.path(f"targets/{target.name}-{size}.safetensors")
+    prepare = Images(EncoderConfig().input)
+
+    def train() -> dict[str, Any]:
         started = time.process_time()
         study = target.config
         config = (
@@ -84,31 +81,22 @@ def target_network(target: Target, size: str, output: Path, report: Report) -> t
         )
         parts = cut_network(network, None, None, seed=config.seed)
         data, test = target.part(size), target.part("test")
-        trained = fit(network, parts, data, Images(input), config)
-        result = {
-            "accuracy": accuracy(network, trained.values, test, Images(input)),
-            "images": len(data),
-            "cpu_seconds": time.process_time() - started,
-        }
+        trained = fit(network, parts, data, prepare, config)
+        share = accuracy(network, trained.values, test, prepare)
+        weights.parent.mkdir(parents=True, exist_ok=True)
         save_values(weights, network, trained.values)
-        _write(record, result)
-        report(f"target network {target.name} ({size}): {result['accuracy']:.3f}")
-    values = load_values(weights, network)
-    return network.wrap(values, f"{target.name}-{size}"), json.loads(record.read_text())
+        console.print(f"target network {target.name} ({size}): {share:.3f}")
+        return _measured(started, accuracy=share, images=len(data))
+
+    record = cells.get(f"targets/{target.name}-{size}.json", train)
+    return network.wrap(load_values(weights, network), f"{target.name}-{size}"), record
 
 
 def transfer_cells(
-    source_name: str,
-    source: Model,
-    target: Target,
-    config: StudyConfig,
-    output: Path,
-    report: Report,
+    source_name: str, source: Model, target: Target, cells: Cells, console: Console
 ) -> dict[str, Any]:
     """Accuracy of transfer from every cut, size and seed: {size: [cuts, seeds]} and the record."""
-    network = network_of(source, target.classes)
-    folder = output / "cells" / f"{source_name}-{target.name}"
-    folder.mkdir(parents=True, exist_ok=True)
+    network, config = network_of(source, target.classes), target.config
     rows: dict[str, list[list[float]]] = {size: [] for size, _ in config.fractions}
     seconds = 0.0
     for cut in network.cuts:
@@ -116,29 +104,35 @@ def transfer_cells(
         for size, _ in config.fractions:
             accuracies = []
             for seed in config.seeds:
-                path = folder / f"{size}-{cut}-{seed}.json"
-                if not path.is_file():
-                    _write(path, store.run(size, config.schedule(source_name, size, seed)))
-                    report(f"{source_name} -> {target.name}, {size}, {cut}, seed {seed}")
-                result = json.loads(path.read_text())
+                name = _name(source_name, target, size, cut, seed)
+                result = cells.read(name)
+                if result is None:
+                    result = store.run(size, config.schedule(source_name, size, seed))
+                    cells.write(name, result)
+                    console.print(f"{source_name} -> {target.name}, {size}, {cut}, seed {seed}")
                 accuracies.append(result["accuracy"])
                 seconds += result["cpu_seconds"]
             rows[size].append(accuracies)
     return {"cuts": list(network.cuts), "accuracy": rows, "cpu_seconds": seconds}
 
 
-def is_finished(
-    source_name: str, source: Model, target: Target, config: StudyConfig, output: Path
-) -> bool:
+def is_finished(source_name: str, source: Model, target: Target, cells: Cells) -> bool:
     """Whether every transfer of a pair has been run."""
-    folder = output / "cells" / f"{source_name}-{target.name}"
-    cuts = network_of(source, target.classes).cuts
+    sizes, cuts = dict(target.config.fractions), network_of(source, target.classes).cuts
     return all(
-        (folder / f"{size}-{cut}-{seed}.json").is_file()
-        for size, _ in config.fractions
-        for cut in cuts
-        for seed in config.seeds
+        cells.read(_name(source_name, target, size, cut, seed)) is not None
+        for size, cut, seed in itertools.product(sizes, cuts, target.config.seeds)
     )
+
+
+def _name(source: str, target: Target, size: str, cut: str, seed: int) -> str:
+    return f"cells/{source}-{target.name}/{size}-{cut}-{seed}.json"
+
+
+def _measured(started: float, **content: Any) -> dict[str, Any]:
+    """A cell's content with what it took."""
+    seconds = time.process_time() - started
+    return {**content, "cpu_seconds": seconds, "backend": jax.default_backend()}
 
 
 class _Store:
@@ -156,7 +150,7 @@ class _Store:
             )  # fmt: skip
         return self.kept[part]
 
-    def run(self, size: str, config: TrainConfig) -> dict[str, float]:
+    def run(self, size: str, config: TrainConfig) -> dict[str, Any]:
         started = time.process_time()
         values = self.network.read(self.source)
         parts = cut_network(self.network, values, self.cut, seed=config.seed, name=self.source.name)
@@ -164,14 +158,6 @@ class _Store:
         test = self.features("test", parts.frozen, parts.start)
         trained = fit(self.network, parts, data, ChosenView(), config, from_cut=True)
         share = accuracy(self.network, trained.values, test, ChosenView(), start=parts.start)
-        return {
-            "accuracy": share,
-            "loss": trained.metrics[-1]["loss"],
-            "images": len(data.labels),
-            "cpu_seconds": time.process_time() - started,
-        }
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps({**content, "backend": jax.default_backend()}) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+        return _measured(
+            started, accuracy=share, loss=trained.metrics[-1]["loss"], images=len(data.labels)
+        )

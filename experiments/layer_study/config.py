@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from depara_jax.errors import DeparaError
 from depara_jax.training import TrainConfig
 
 __all__ = ["LABELLED", "PAIRED", "RECIPES", "StudyConfig"]
@@ -45,6 +46,11 @@ class StudyConfig:
     target_epochs: int = 20
     probe_images: int = 200
     resamples: int = 400
+
+    def __post_init__(self):
+        for kind in ("sources", "targets"):
+            if not getattr(self, kind):
+                raise DeparaError(f"--{kind} names nothing; name at least one")
 
     def schedule(self, source: str, size: str, seed: int) -> TrainConfig:
         """How a transfer from that source is trained at that data size."""

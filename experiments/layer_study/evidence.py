@@ -1,8 +1,6 @@
 """What is known of each layer before any transfer: graphs, and other estimators on its features."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,25 +8,20 @@ import numpy as np
 
 from depara_jax.estimators import EstimatorInputs, estimate
 from depara_jax.evaluation import resampled_terms
-from depara_jax.files import write_atomically
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES as PRESETS
 from depara_jax.selection import rank_layers
 from depara_jax.training import Images, cut_network, network_of, predict
+from experiments.common.cells import Cells
 from experiments.layer_study.cells import Target
-from experiments.layer_study.config import LABELLED, PAIRED, RECIPES, StudyConfig
+from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
 
 __all__ = ["layer_evidence"]
 
 
 def layer_evidence(
-    source_name: str,
-    source: Model,
-    target: Target,
-    networks: Mapping[str, Model],
-    config: StudyConfig,
-    output: Path,
-) -> dict[str, Any]:
+    source_name: str, source: Model, target: Target, networks: Mapping[str, Model], cells: Cells
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Scores of every cut of a source for a target, stored once computed.
 
     Args:
@@ -36,36 +29,27 @@ def layer_evidence(
       source: its network.
       target: the data.
       networks: target networks: "full" and one a data size.
-      config: of the study.
-      output: the study's folder.
+      cells: of the study.
 
     Returns:
       "graphs": {target network: {recipe: {"node": [cuts], "edge": [cuts]}}} and "estimators":
-      {"logme" and the like: {data size: [cuts]}, "cka_linear" and the like: {network: [cuts]}}.
+      {"logme" and the like: {data size: [cuts]}, "cka_linear" and the like: {network: [cuts]}}; and
+      both terms for resampled probe images, {"network/recipe/term": [resamples, cuts]}.
     """
-    folder = output / "evidence"
-    path = folder / f"{source_name}-{target.name}.json"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    name = f"evidence/{source_name}-{target.name}"
+    made = {"resamples": target.config.resamples}
+    found, drawn = cells.read(f"{name}.json", **made), cells.read(f"{name}.npz", **made)
+    if found is None or drawn is None:
         cuts = network_of(source, target.classes).cuts
-        graphs, drawn = _graphs(source, target, networks, cuts, config)
-        arrays: dict[str, Any] = drawn
-        write_atomically(path.with_suffix(".npz"), lambda file: np.savez(file, **arrays))
-        found = {
-            "graphs": graphs,
-            "estimators": _estimators(source, target, networks, cuts, config),
-        }
-        text = json.dumps(found, allow_nan=False) + "\n"
-        write_atomically(path, lambda file: file.write(text.encode()))
-    return json.loads(path.read_text())
+        graphs, drawn = _graphs(source, target, networks, cuts)
+        found = {"graphs": graphs, "estimators": _estimators(source, target, networks, cuts)}
+        cells.write(f"{name}.npz", drawn, **made)
+        cells.write(f"{name}.json", found, **made)
+    return found, drawn
 
 
 def _graphs(
-    source: Model,
-    target: Target,
-    networks: Mapping[str, Model],
-    cuts: tuple[str, ...],
-    config: StudyConfig,
+    source: Model, target: Target, networks: Mapping[str, Model], cuts: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Both terms of every cut, and the same for resampled probe images [resamples, cuts]."""
     graphs: dict[str, Any] = {size: {} for size in networks}
@@ -82,7 +66,7 @@ def _graphs(
             graphs[size][name] = {"node": _rounded(node.node), "edge": _rounded(ranking.edge)}
             nodes, edges = resampled_terms(
                 node.node_cosines, ranking.edges, ranking.target_edges,
-                resamples=config.resamples,
+                resamples=target.config.resamples,
             )  # fmt: skip
             assert nodes is not None
             assert edges is not None
@@ -92,11 +76,7 @@ def _graphs(
 
 
 def _estimators(
-    source: Model,
-    target: Target,
-    networks: Mapping[str, Model],
-    cuts: tuple[str, ...],
-    config: StudyConfig,
+    source: Model, target: Target, networks: Mapping[str, Model], cuts: tuple[str, ...]
 ) -> dict[str, Any]:
     """Other estimators on each cut's features, flattened."""
     network = network_of(source, target.classes)
@@ -110,7 +90,7 @@ def _estimators(
     }
     out: dict[str, Any] = {name: {} for name in (*LABELLED, *PAIRED)}
     for stop in range(1, len(cuts) + 1):
-        for size, _ in config.fractions:
+        for size, _ in target.config.fractions:
             data = target.part(size)
             features = predict(network, parts.values, data, prepare, stop=stop)
             inputs = EstimatorInputs(features=_flat(features), labels=data.labels)

@@ -12,6 +12,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
 from depara_jax.reporting import save_figure
 from depara_jax.reporting.style import COLORS, GRAY, INK, new_figure, tidy
+from experiments.common.tables import markdown
 from experiments.layer_study.analysis import (
     LAMBDAS,
     lambda_curve,
@@ -64,40 +65,44 @@ def save(figure: Any, path: Path) -> None:
 def target_table(targets: Mapping[str, Any]) -> list[str]:
     """Accuracy of the target networks, trained from scratch."""
     sizes = list(next(iter(targets.values())))
-    lines = [f"| target | {' | '.join(sizes)} |", "|---|" + "---|" * len(sizes)]
-    for name, records in targets.items():
-        cells = (f"{100 * records[s]['accuracy']:.1f} ({records[s]['images']})" for s in sizes)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+    rows = [
+        [name, *(f"{100 * of[s]['accuracy']:.1f} ({of[s]['images']})" for s in sizes)]
+        for name, of in targets.items()
+    ]
+    return markdown(["target", *sizes], rows)
 
 
 def methods_table(
     settings: Sequence[Mapping[str, Any]], sizes: Sequence[str], *, same: bool
 ) -> list[str]:
     """One row a method."""
-    head = " | ".join(f"Spearman, {s} | regret, {s} | best found" for s in sizes)
-    lines = [f"| method | {head} |", "|---|" + "---|" * (3 * len(sizes))]
+    head, chance = ["method"], ["a layer at random"]
+    for size in sizes:
+        head += [f"Spearman, {size}", f"regret, {size}", "best found"]
+        chance += ["0", f"{random_regret(settings, size):.1f}", "-"]
     columns = [table_rows(settings, size, same=same) for size in sizes]
+    lines = []
     for rows in zip(*columns, strict=True):
-        cells = [
-            f"{r['spearman']:.2f} ({r['low']:.2f} to {r['high']:.2f}) | {r['regret']:.1f} "
-            f"({r['regret_low']:.1f} to {r['regret_high']:.1f}) | {r['hits']}"
-            for r in rows
-        ]
-        lines.append(f"| {rows[0]['method']} | {' | '.join(cells)} |")
-    chance = " | ".join(f"0 | {random_regret(settings, s):.1f} | -" for s in sizes)
-    lines.append(f"| a layer at random | {chance} |")
-    return lines
+        cells = [rows[0]["method"]]
+        for r in rows:
+            cells += [
+                f"{r['spearman']:.2f} ({r['low']:.2f} to {r['high']:.2f})",
+                f"{r['regret']:.1f} ({r['regret_low']:.1f} to {r['regret_high']:.1f})",
+                f"{r['hits']}",
+            ]
+        lines.append(cells)
+    return markdown(head, [*lines, chance])
 
 
 def pairs_table(settings: Sequence[Mapping[str, Any]], sizes: Sequence[str]) -> list[str]:
     """One row a source, target and size, for `depara` with the whole target network."""
-    lines = [
-        "| source | target | size | best layer | chosen (best in) | regret | Spearman (95%) | "
-        "standard error of accuracy |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    head = [
+        "source", "target", "size", "best layer", "chosen (best in)", "regret", "Spearman (95%)",
+        "standard error of accuracy",
+    ]  # fmt: skip
+    rows = []
     for setting in settings:
+        cuts = setting["cuts"]
         for size in sizes:
             accuracy = mean_accuracy(setting, size)
             scores = method_scores(setting, size, "full")["depara"]
@@ -105,15 +110,18 @@ def pairs_table(settings: Sequence[Mapping[str, Any]], sizes: Sequence[str]) -> 
             best, chosen = int(accuracy.argmax()), int(scores.argmax())
             runs = np.asarray(setting["accuracy"][size])
             error = 100 * runs.std(axis=1, ddof=1).mean() / np.sqrt(runs.shape[1])
-            cuts = setting["cuts"]
-            lines.append(
-                f"| {setting['source']} | {setting['target']} | {size} | {cuts[best]} "
-                f"{100 * accuracy[best]:.1f} | {cuts[chosen]} {100 * accuracy[chosen]:.1f} "
-                f"({about['share'][chosen]:.0%}) | {regret(scores, accuracy):.1f} | "
-                f"{spearman(scores, accuracy):.2f} ({about['low']:.2f} to {about['high']:.2f}) | "
-                f"{error:.1f} |"
-            )
-    return lines
+            rows.append(
+                [
+                    setting["source"], setting["target"], size,
+                    f"{cuts[best]} {100 * accuracy[best]:.1f}",
+                    f"{cuts[chosen]} {100 * accuracy[chosen]:.1f} ({about['share'][chosen]:.0%})",
+                    f"{regret(scores, accuracy):.1f}",
+                    f"{spearman(scores, accuracy):.2f} "
+                    f"({about['low']:.2f} to {about['high']:.2f})",
+                    f"{error:.1f}",
+                ]
+            )  # fmt: skip
+    return markdown(head, rows)
 
 
 def curves(settings: Sequence[Mapping[str, Any]]) -> Any:

@@ -28,8 +28,8 @@ from depara_jax.models.port import (
     random_variables,
 )
 from depara_jax.weights.readers import read_tensors, write_safetensors
+from experiments.common.cells import write_text
 from experiments.league.config import RANDOM, Encoder, StudyConfig
-from experiments.mini_taskonomy.cells import write_text
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.evaluation import evaluation_batch, scores_of, trivial_scores

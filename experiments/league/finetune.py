@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from depara_jax.errors import DeparaError
+from experiments.common.cells import write_text
 from experiments.league.config import RANDOM, Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.targets import READOUT_SEED
-from experiments.mini_taskonomy.cells import write_text
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.evaluation import evaluate

@@ -1,13 +1,11 @@
 """One cell of a run: a task and a seed, trained, measured against its baselines and stored.
 
 A cell's folder holds encoder.safetensors, head.safetensors, losses.jsonl and result.json. The
-result is written last, in one piece, so a cell with a result of the right digest is finished and is
-skipped.
+result is written last, so a cell with a result of the right digest is finished and is skipped.
 """
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,87 +17,75 @@ import numpy as np
 from depara_jax.errors import DeparaError
 from depara_jax.models.port import flatten_variables
 from depara_jax.weights.readers import write_safetensors
+from experiments.common.cells import Cells, write_text
+from experiments.common.run import Report
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.evaluation import Scores, evaluate, trivial_scores
 from experiments.mini_taskonomy.tasks import Task
 from experiments.mini_taskonomy.train import Fit, fit
 
-__all__ = ["beats", "cell_folder", "read_result", "run_cell", "write_text"]
+__all__ = ["beats", "cell_folder", "trained_cell"]
 
 # Standard errors of the mean paired difference over the validation patches.
 Z_NEEDED = 3.0
 
-Progress = Callable[[str, int, float], None]
+
+def cell_folder(task: str, seed: int) -> str:
+    """Where a cell is stored, below the run's folder."""
+    return f"{task}/seed{seed}"
 
 
-def cell_folder(output: Path, task: str, seed: int) -> Path:
-    """Where a cell is stored."""
-    return output / task / f"seed{seed}"
-
-
-def read_result(output: Path, task: str, seed: int, config: TrainConfig) -> dict[str, Any] | None:
-    """The result of a finished cell, or None if it has to be (re)computed."""
-    path = cell_folder(output, task, seed) / "result.json"
-    if not path.is_file():
-        return None
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DeparaError(
-            f"{path} is not JSON ({error}); delete it to train the cell anew"
-        ) from error
-    return result if result.get("digest") == config.digest(task, seed) else None
-
-
-def run_cell(
+def trained_cell(
+    cells: Cells,
     task: Task,
     seed: int,
-    data: tuple[Data, Data],
     config: TrainConfig,
-    output: Path,
-    on_progress: Progress,
+    data: Callable[[], tuple[Data, Data]],
+    report: Report,
 ) -> dict[str, Any]:
-    """Trains the cell's network and its control, measures and stores them.
+    """Trains a network and its control, measures and stores them, unless that is done.
 
     The control is the same head trained for as many steps on the same network left as it was drawn.
 
     Args:
+      cells: of the run.
       task: what to learn.
       seed: of the weights and batches.
-      data: training and validation patches.
       config: sizes and optimiser.
-      output: the run's folder.
-      on_progress: called with "trained" or "random", the steps done and the mean loss of late.
+      data: gives training and validation patches.
+      report: called as the training goes on.
 
     Returns:
       What result.json holds.
     """
-    train, validation = data
-    folder = cell_folder(output, task.name, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    scores = {"trivial": trivial_scores(task, train, validation)}
-    seconds, fits = {}, {}
-    for role, frozen in (("trained", False), ("random", True)):
-        start = time.perf_counter()
-        fits[role] = fit(
-            task,
-            train,
-            config,
-            jax.random.key(seed),
-            frozen=frozen,
-            on_chunk=lambda done, losses, role=role: on_progress(role, done, float(losses.mean())),
-        )
-        seconds[role] = time.perf_counter() - start
-        scores[role] = evaluate(task, fits[role], validation, config)
-        if not math.isfinite(scores[role].loss):
-            raise DeparaError(
-                f"task {task.name}, seed {seed}: the {role} network's validation loss is not "
-                f"finite after {config.steps} steps; lower the learning rate"
-            )
-    result = _result(task, seed, config, scores, seconds, fits["trained"])
-    _store(folder, fits["trained"], result)
-    return result
+    folder = cell_folder(task.name, seed)
+
+    def make() -> dict[str, Any]:
+        train, validation = data()
+        scores = {"trivial": trivial_scores(task, train, validation)}
+        seconds, fits = {}, {}
+        for role, frozen in (("trained", False), ("random", True)):
+            before = config.steps if frozen else 0
+
+            def on_chunk(done: int, losses: np.ndarray, role=role, before=before) -> None:
+                note = f" ({role}, loss {losses.mean():.3f})"
+                report(task.name, before + done, 2 * config.steps, note)
+
+            start = time.perf_counter()
+            key = jax.random.key(seed)
+            fits[role] = fit(task, train, config, key, frozen=frozen, on_chunk=on_chunk)
+            seconds[role] = time.perf_counter() - start
+            scores[role] = evaluate(task, fits[role], validation, config)
+            if not math.isfinite(scores[role].loss):
+                raise DeparaError(
+                    f"task {task.name}, seed {seed}: the {role} network's validation loss is not "
+                    f"finite after {config.steps} steps; lower the learning rate"
+                )
+        _store(cells.path(folder), fits["trained"])
+        return _result(task, seed, config, scores, seconds, fits["trained"])
+
+    return cells.get(f"{folder}/result.json", make, config=config.to_json())
 
 
 def beats(task: Task, scores: Scores, other: Scores) -> float:
@@ -125,7 +111,6 @@ def _result(
     z = {other: beats(task, scores["trained"], scores[other]) for other in ("trivial", "random")}
     late = max(1, len(trained.losses) // 10)
     return {
-        "digest": config.digest(task.name, seed),
         "task": task.name,
         "family": task.family,
         "kind": task.kind,
@@ -147,7 +132,8 @@ def _result(
     }
 
 
-def _store(folder: Path, trained: Fit, result: dict[str, Any]) -> None:
+def _store(folder: Path, trained: Fit) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "encoder.safetensors", flatten_variables(trained.encoder))
     statistics = {f"target_{k}": v for k, v in trained.statistics._asdict().items()}
     write_safetensors(folder / "head.safetensors", {**trained.head, **statistics})
@@ -156,16 +142,3 @@ def _store(folder: Path, trained: Fit, result: dict[str, Any]) -> None:
         for step, loss in enumerate(trained.losses)
     )
     write_text(folder / "losses.jsonl", "\n".join(lines) + "\n")
-    write_text(folder / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that a reader sees the old one or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DeparaError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

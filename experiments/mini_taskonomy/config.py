@@ -1,8 +1,6 @@
 """What a training run is made of, as one frozen, hashable value."""
 
 import dataclasses
-import hashlib
-import json
 from typing import Any
 
 from depara_jax.errors import DeparaError
@@ -59,8 +57,3 @@ class TrainConfig:
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""
         return dataclasses.asdict(self)
-
-    def digest(self, task: str, seed: int) -> str:
-        """Names a cell of a run: the same digest, the same network."""
-        text = json.dumps([task, seed, self.to_json()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -18,7 +18,8 @@ from depara_jax.models.encoder import EncoderConfig
 from depara_jax.models.port import replaced
 from depara_jax.models.zoo.manifest import FILE, FORMAT, read_manifest
 from depara_jax.weights.readers import file_sha256, read_tensors
-from experiments.mini_taskonomy.cells import cell_folder, write_text
+from experiments.common.cells import write_json, write_text
+from experiments.mini_taskonomy.cells import cell_folder
 
 __all__ = ["COMMAND", "MARGIN", "check", "package", "read_facts"]
 
@@ -41,7 +42,7 @@ def package(results: list[dict[str, Any]], output: Path, folder: Path) -> dict[s
     """Writes the zoo of all cells that beat both baselines; returns its training.json.
 
     Args:
-      results: one result a task, as `run_cell` returns them.
+      results: one result a task, as `trained_cell` returns them.
       output: the run that they are from.
       folder: the zoo to write; its files are replaced.
 
@@ -65,7 +66,7 @@ def package(results: list[dict[str, Any]], output: Path, folder: Path) -> dict[s
         "left_out": {r["task"]: _summary(r) for r in results if not r["packaged"]},
         "networks": {result["task"]: _facts(result, output, folder) for result in chosen},
     }
-    write_text(folder / "training.json", json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    write_json(folder / "training.json", facts)
     entries = [_entry(result, folder) for result in chosen]
     heading = f"{HEADING}format = {FORMAT}\nzoo = {json.dumps(folder.name)}\n"
     write_text(folder / FILE, "\n".join([heading, *entries]))
@@ -132,7 +133,7 @@ def _weights(folder: Path, name: str) -> Path:
 def _facts(result: dict[str, Any], output: Path, folder: Path) -> dict[str, Any]:
     """Copies a network's weights, and says what is known of it."""
     name = result["task"]
-    source = cell_folder(output, name, result["seed"]) / "encoder.safetensors"
+    source = output / cell_folder(name, result["seed"]) / "encoder.safetensors"
     target = _weights(folder, name)
     # Copied beside the target first: a zoo in use never sees half a file.
     temporary = target.with_suffix(".tmp")

@@ -5,15 +5,15 @@ DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.crops
 
 import dataclasses
 import json
-import os
 import sys
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from depara_jax import RECIPES, Probe, attribution_graphs, compare_models, load_model
 from depara_jax.models import Model
+from experiments.pretrained_zoo.config import HERE
 from experiments.pretrained_zoo.images import probe_images
 
 NETWORK, IMAGES, GRID = "mnv1_025", 24, 32
@@ -22,13 +22,9 @@ RESIZES = (128, 146, 160)  # the crop of 128 is all, 88% and 80% of the photogra
 
 def main() -> int:
     """Prints one network's similarity to itself, seen through three crops, with and without."""
-    shared = Path(os.environ.get("DEPARA_SHARED", "shared"))
-    zoo = str(Path(__file__).parent / "zoo.toml")
-    model = load_model(NETWORK, zoo=zoo)
+    model = load_model(NETWORK, zoo=str(HERE / "zoo.toml"))
     models = [_cropped(model, resize) for resize in RESIZES]
-    # Square pictures of one size, as `Probe` wants them.
-    pictures = [_square(image) for image in probe_images(shared, IMAGES)]
-    probe = Probe.from_arrays(np.stack(pictures))
+    probe = Probe.from_arrays(np.stack([_square(image) for image in probe_images(IMAGES)]))
     recipe = RECIPES["default"].replace(lam=0.0, grid=GRID)
     placed = np.asarray(compare_models(models, probe, recipe).similarity.node)
     nodes = [attribution_graphs(m, probe, recipe)[m.spec.encoder].nodes for m in models]
@@ -53,8 +49,6 @@ def _cropped(model: Model, resize: int) -> Model:
 
 
 def _square(image: np.ndarray, side: int = 224) -> np.ndarray:
-    from PIL import Image
-
     short = min(image.shape[:2])
     top, left = ((n - short) // 2 for n in image.shape[:2])
     cropped = Image.fromarray(image[top : top + short, left : left + short])

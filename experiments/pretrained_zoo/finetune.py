@@ -12,9 +12,7 @@ mirroring and nothing else.
 """
 
 import dataclasses
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,39 +23,32 @@ from flax import nnx
 
 from depara_jax.data.preprocess import preprocess
 from depara_jax.estimators import linear_probe
-from depara_jax.files import write_atomically
 from depara_jax.models import Model
-from experiments.pretrained_zoo.images import Labelled, held_back, target_images
+from experiments.pretrained_zoo.images import Labelled
+from experiments.pretrained_zoo.transfer import standard
 
-__all__ = ["PIXELS", "TEST", "TRAIN", "finetune_cell", "tuning_images"]
+__all__ = ["PIXELS", "TEST", "TRAIN", "fine_tuned"]
 
 PIXELS, TRAIN, TEST = 96, 200, 400
 _STEPS, _BATCH, _CHUNK = 40, 16, 50
 _TRUNK, _HEAD = 1e-4, 1e-3
 
 
-def tuning_images(shared: Path, target: str, *, fashion: Path | None = None) -> Labelled:
-    """The images to train on and then those to test on, none of which the estimators see."""
-    first = held_back(target)
-    return target_images(shared, target, first + TRAIN + TEST, fashion=fashion).rows(first)
-
-
-def finetune_cell(
-    path: Path, model: Model, data: Labelled, *, seeds: int, train: int = TRAIN, steps: int = _STEPS
-) -> None:
+def fine_tuned(
+    model: Model, data: Labelled, *, seeds: int, train: int = TRAIN, steps: int = _STEPS
+) -> dict[str, Any]:
     """Accuracy after fine-tuning for each seed, and of a linear probe at the same resolution.
 
     Args:
-      path: where the cell goes; one that is there stays.
       model: the network.
       data: images to train on and then those to test on.
       seeds: how many.
       train: how many of the images are trained on.
       steps: of training.
+
+    Returns:
+      "accuracy" [seeds] and "probe" [3].
     """
-    if path.is_file():
-        return
-    began = time.process_time()
     size = tuple(min(side, PIXELS) for side in model.spec.input.size)
     input = dataclasses.replace(model.spec.input, size=size, resize=None)
     images = np.stack([preprocess(image, input) for image in data.images])
@@ -67,17 +58,10 @@ def finetune_cell(
     accuracies = []
     for seed in range(seeds):
         guess = tuner.train(images[:train], labels[:train], features[:train], seed)
-        guessed = guess(images[train:])
-        accuracies.append(float((guessed == labels[train:]).mean()))
-    spread = features.std(axis=0)
-    scored = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    arrays: dict[str, Any] = {
-        "accuracy": np.asarray(accuracies),
-        "probe": np.asarray([linear_probe(scored, labels, seed=s).value for s in range(3)]),
-        "seconds": np.asarray(time.process_time() - began),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        accuracies.append(float((guess(images[train:]) == labels[train:]).mean()))
+    scored = standard(features)
+    probes = [linear_probe(scored, labels, seed=s).value for s in range(3)]
+    return {"accuracy": np.asarray(accuracies), "probe": np.asarray(probes)}
 
 
 class _Tuner:

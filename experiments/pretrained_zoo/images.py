@@ -1,20 +1,21 @@
 """The study's photographs: the probe set, and labelled images of the target tasks."""
 
+import hashlib
+import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from depara_jax.data import Probe, ProbeSpec
 from depara_jax.errors import DeparaError, UnknownNameError
 from experiments.layer_study.data import load_target
+from experiments.pretrained_zoo.config import PROBE, TARGETS
 
-__all__ = ["PROBE", "TARGETS", "Labelled", "held_back", "probe_images", "target_images"]
-
-TARGETS = ("clothing", "cifar10", "visda", "fashion")
-PROBE = 80  # photographs that DEPARA and its kin see, unlabelled
+__all__ = ["Labelled", "held_back", "probe_images", "probe_of", "target_images"]
 
 
 class Labelled(NamedTuple):
@@ -41,18 +42,22 @@ def held_back(target: str) -> int:
     return PROBE if target == "visda" else 100
 
 
-def probe_images(shared: Path, count: int) -> list[np.ndarray]:
+def probe_images(count: int) -> list[np.ndarray]:
     """The unlabelled probe set: the first photographs that DEPARA's authors ship (VisDA, real)."""
-    return _visda(shared, count).images
+    return _visda(count).images
 
 
-def target_images(
-    shared: Path, target: str, count: int, *, fashion: Path | None = None
-) -> Labelled:
+def probe_of(images: Sequence[np.ndarray]) -> Probe:
+    """Pictures in memory, each of a size of its own, as the library walks over them."""
+    digests = tuple(hashlib.sha256(f"{i.shape}".encode() + i.tobytes()).hexdigest() for i in images)
+    names = tuple(map(str, range(len(images))))
+    return Probe(ProbeSpec("arrays"), names, digests, images.__getitem__)
+
+
+def target_images(target: str, count: int, *, fashion: Path | None = None) -> Labelled:
     """A target's first `count` labelled images, or as many as there are, in an order of its own.
 
     Args:
-      shared: the shared data folder.
       target: one of `TARGETS`.
       count: how many; the first ones are the same whatever it is.
       fashion: the folder with Fashion-MNIST's four .gz files.
@@ -62,39 +67,34 @@ def target_images(
       DeparaError: its files are not there.
     """
     if target == "visda":
-        return _visda(shared, count)
+        return _visda(count)
     if target == "clothing":
-        return _clothing(shared, count)
+        tar = _existing("images/clothing_small_short224.tar")
+        return _from_tar(tar, count, lambda name: name.split("/")[-2])
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
-    folder = shared / "data"
+    folder = _shared()
     if target == "cifar10":
-        _existing(folder / "images/cifar_lossless4k.npz")
+        _existing("images/cifar_lossless4k.npz")
     examples = load_target(target, shared=folder, fashion=fashion)
     order = np.random.default_rng(0).permutation(len(examples))[:count]
     return Labelled(list(examples.take(order)), examples.labels[order].astype(int))
 
 
-def _existing(path: Path) -> Path:
+def _visda(count: int) -> Labelled:
+    tar = _existing("images/visda_real_test200.tar")
+    return _from_tar(tar, count, lambda name: Path(name).name.split("_")[0])
+
+
+def _shared() -> Path:
+    return Path(os.environ.get("DEPARA_SHARED", "shared")) / "data"
+
+
+def _existing(name: str) -> Path:
+    path = _shared() / name
     if not path.is_file():
         raise DeparaError(f"{path} does not exist; set DEPARA_SHARED to the shared data folder")
     return path
-
-
-def _visda(shared: Path, count: int) -> Labelled:
-    return _from_tar(
-        _existing(shared / "data/images/visda_real_test200.tar"),
-        count,
-        lambda name: Path(name).name.split("_")[0],
-    )
-
-
-def _clothing(shared: Path, count: int) -> Labelled:
-    return _from_tar(
-        _existing(shared / "data/images/clothing_small_short224.tar"),
-        count,
-        lambda name: name.split("/")[-2],
-    )
 
 
 def _from_tar(path: Path, count: int, kind: Callable[[str], str]) -> Labelled:

@@ -1,23 +1,17 @@
 """How well scores rank networks by measured accuracy, with intervals over the networks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
-__all__ = ["Scores", "expected_regret", "judge", "summarise"]
+from experiments.common.judge import draws, interval, rank_correlation, regret
+
+__all__ = ["Scores", "judge", "summarise"]
 
 RESAMPLES = 1000
+LEAST = 3  # networks that have an order to speak of
 Scores = Mapping[str, float | None]  # {network: score}; None where it is not defined
-
-
-class Panel(NamedTuple):
-    """Scores and accuracies of the networks of one target, NaN where a score is not defined."""
-
-    names: Sequence[str]
-    scores: np.ndarray
-    truth: np.ndarray
 
 
 def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[str, Any]:
@@ -39,22 +33,20 @@ def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[
     names = [name for name in truth if scores.get(name) is not None]
     score = np.asarray([scores[name] for name in names], np.float64)
     accuracy = np.asarray([truth[name] for name in names])
-    found: dict[str, Any] = {"networks": len(names), "picks": _first(names, score)}
-    if len(names) < 3 or np.ptp(score) == 0 or np.ptp(accuracy) == 0:
+    picks = [n for n, s in zip(names, score, strict=True) if s == score.max()]
+    found: dict[str, Any] = {"networks": len(names), "picks": picks}
+    rho = rank_correlation(score, accuracy, least=LEAST)
+    if np.isnan(rho):
         return found
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(names), (RESAMPLES, len(names)))
-    low, high = np.nanpercentile([_rho(score[d], accuracy[d]) for d in draws], [2.5, 97.5])
+    resampled = [
+        rank_correlation(score[drawn], accuracy[drawn], least=LEAST)
+        for drawn in draws(len(names), RESAMPLES, seed=seed)
+    ]
     return found | {
-        "spearman": _rho(score, accuracy),
-        "interval": [float(low), float(high)],
-        "regret": expected_regret(score, accuracy, np.asarray(list(truth.values()))),
+        "spearman": rho,
+        "interval": list(interval(np.asarray(resampled))),
+        "regret": regret(score, accuracy, best=max(truth.values())),
     }
-
-
-def expected_regret(score: np.ndarray, accuracy: np.ndarray, every: np.ndarray) -> float:
-    """Best accuracy of all networks less that of the first pick, the mean where several tie."""
-    return float(every.max() - accuracy[score == score.max()].mean())
 
 
 def summarise(
@@ -77,55 +69,36 @@ def summarise(
       estimator without a score for every network of every target is left out.
     """
     pool = sorted({name for accuracies in truth.values() for name in accuracies})
-    rng = np.random.default_rng(seed)
-    draws = [np.arange(len(pool)), *rng.integers(0, len(pool), (RESAMPLES, len(pool)))]
+    picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES, seed=seed)]
     means, regrets = {}, {}
     for estimator in next(iter(scores.values())):
         panels = [_panel(scores[t][estimator], truth[t], pool) for t in truth]
-        if any(np.isnan(p.scores[~np.isnan(p.truth)]).any() for p in panels):
+        if any(np.isnan(score[~np.isnan(accuracy)]).any() for score, accuracy in panels):
             continue
-        each = [[_drawn_rho(panel, draw) for draw in draws] for panel in panels]
-        means[estimator] = np.mean(each, axis=0)
-        present = [(p, ~np.isnan(p.truth)) for p in panels]
-        regrets[estimator] = float(
-            np.mean([expected_regret(p.scores[k], p.truth[k], p.truth[k]) for p, k in present])
-        )
+        means[estimator] = np.mean([[_rho(*panel, pick) for pick in picks] for panel in panels], 0)
+        known = [(score[~np.isnan(true)], true[~np.isnan(true)]) for score, true in panels]
+        regrets[estimator] = float(np.mean([regret(*pair) for pair in known]))
     return {
         name: {
             "spearman": float(rows[0]),
-            "interval": _interval(rows[1:]),
+            "interval": list(interval(rows[1:])),
             "difference": float((rows - means[reference])[0]),
-            "difference_interval": _interval((rows - means[reference])[1:]),
+            "difference_interval": list(interval((rows - means[reference])[1:])),
             "regret": regrets[name],
         }
         for name, rows in means.items()
     }
 
 
-def _panel(scores: Scores, truth: Mapping[str, float], pool: Sequence[str]) -> Panel:
-    given = [scores.get(name) for name in pool]
-    return Panel(
-        pool,
-        np.asarray([np.nan if value is None else value for value in given], np.float64),
-        np.asarray([truth.get(name, np.nan) for name in pool]),
-    )
+def _panel(
+    scores: Scores, truth: Mapping[str, float], pool: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and accuracies [pool], NaN where there is none."""
+    found = [np.nan if (value := scores.get(name)) is None else value for name in pool]
+    return np.asarray(found), np.asarray([truth.get(name, np.nan) for name in pool])
 
 
-def _drawn_rho(panel: Panel, draw: np.ndarray) -> float:
-    chosen = draw[~np.isnan(panel.truth[draw])]
-    return _rho(panel.scores[chosen], panel.truth[chosen])
-
-
-def _rho(one: np.ndarray, two: np.ndarray) -> float:
-    """Spearman's correlation; NaN where a draw has no order to speak of."""
-    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(two) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
-
-
-def _interval(draws: np.ndarray) -> list[float]:
-    return [float(v) for v in np.nanpercentile(draws, [2.5, 97.5])]
-
-
-def _first(names: Sequence[str], score: np.ndarray) -> list[str]:
-    return [n for n, s in zip(names, score, strict=True) if s == score.max()] if names else []
+def _rho(scores: np.ndarray, truth: np.ndarray, pick: np.ndarray) -> float:
+    """Of the networks drawn that the target counts."""
+    pick = pick[~np.isnan(truth[pick])]
+    return rank_correlation(scores[pick], truth[pick], least=LEAST)

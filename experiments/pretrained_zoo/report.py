@@ -1,94 +1,199 @@
-"""Tables, tree and picture of the study, from the cells; results.json holds every figure."""
+"""Everything that the study says, from its cells: results.json, tables and pictures."""
 
-import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depara_jax.files import write_atomically
-from depara_jax.models import list_models
+from depara_jax.errors import DeparaError
 from depara_jax.reporting.heatmaps import similarity_heatmap
 from depara_jax.reporting.style import save_figure
 from depara_jax.reporting.trees import similarity_tree
-from experiments.pretrained_zoo.report_transfer import (
-    print_transfer,
-    save_heatmap,
-    transfer_results,
-)
+from experiments.common.cells import write_text
+from experiments.pretrained_zoo.config import StudyConfig
+from experiments.pretrained_zoo.images import held_back
+from experiments.pretrained_zoo.judging import judge, summarise
 from experiments.pretrained_zoo.similarity import (
+    TWINS,
     grid_effect,
     grouping,
     matrices,
-    read_cells,
     twin_ranks,
 )
+from experiments.pretrained_zoo.study import Study
+from experiments.pretrained_zoo.tables import counted, tables
+from experiments.pretrained_zoo.transfer import (
+    LABELLED,
+    baselines,
+    scores_with_target,
+    weight_count,
+)
 
-__all__ = ["report"]
+__all__ = ["report", "tables_of"]
 
-HERE = Path(__file__).parent
+_REFERENCE = "trained on ImageNet"
+_ELSEWHERE = "accuracy on the other targets"
+Cells = Mapping[str, Mapping[str, Any]]  # by network
 
 
-def report(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that can be said from the cells that are there; prints markdown tables."""
-    homes = {
-        spec.name: (zoo, spec)
-        for zoo in args.zoo.split(",")
-        for spec in list_models(zoo)
-        if (args.output / "probe" / f"{spec.name}.npz").is_file()
+def tables_of(path: Path) -> list[str]:
+    """The tables of a results file, as lines of markdown.
+
+    Raises:
+      DeparaError: it cannot be read.
+    """
+    try:
+        return tables(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeparaError(
+            f"results {path} cannot be read ({type(error).__name__}: {error}); run the study"
+        ) from error
+
+
+def report(config: StudyConfig) -> list[str]:
+    """Writes results.json and the pictures from the cells that are there.
+
+    Returns:
+      The tables as lines of markdown.
+
+    Raises:
+      DeparaError: there is no cell of these settings.
+    """
+    study = Study(config, making=False)
+    graphs = {name: cell for name in study.specs if (cell := study.graph(name)) is not None}
+    if not graphs:
+        raise DeparaError(f"{config.output} holds no graph of these networks and images")
+    names = list(graphs)
+    tasks = {name: str(study.specs[name].task) for name in names}
+    found = matrices(graphs)
+    result: dict[str, Any] = {
+        "images": config.images,
+        "networks": names,
+        "similarity": {k: np.round(v, 4).tolist() for k, v in found.items()},
+        "grouping": {k: grouping(v, names, tasks) for k, v in found.items()},
+        "twins": {k: twin_ranks(v, names) for k, v in found.items()},
+        "grid": grid_effect(graphs),
+        "transfer": _transfer(study, graphs),
     }
-    names = list(homes)
-    tasks = {name: str(spec.task) for name, (_, spec) in homes.items()}
-    cells = read_cells(args.output / "probe", names, args.images)
-    result: dict[str, Any] = {"images": args.images, "networks": names}
-    found = matrices(cells)
-    result["similarity"] = {k: np.round(v, 4).tolist() for k, v in found.items()}
-    result["grouping"] = {k: grouping(v, names, tasks) for k, v in found.items()}
-    result["twins"] = {k: twin_ranks(v, names) for k, v in found.items()}
-    result["grid"] = grid_effect(cells)
-    _figures(found, names, tasks, args.figures)
-    _print(result)
-    result["transfer"] = transfer_results(args, homes, cells)
-    if result["transfer"]:
-        save_heatmap(result["transfer"], args.figures / "transfer.png")
-        print_transfer(result["transfer"])
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomically(args.results, lambda file: file.write(text.encode()))
-    return result
-
-
-def _figures(
-    found: Mapping[str, np.ndarray], names: list[str], tasks: Mapping[str, str], folder: Path
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    write_text(config.results, json.dumps(result, indent=1) + "\n")
     tree = similarity_tree(
         found["DEPARA"],
         names,
         families={name: task.split()[0] for name, task in tasks.items()},
         title="Pretrained networks by DEPARA similarity",
     )
-    save_figure(tree, folder / "tree.png")
     heat = similarity_heatmap(
         found["DEPARA"], names, values=False, label="similarity", title="DEPARA similarity"
     )
-    save_figure(heat, folder / "similarity.png")
+    config.figures.mkdir(parents=True, exist_ok=True)
+    save_figure(tree, config.figures / "tree.png")
+    save_figure(heat, config.figures / "similarity.png")
+    if result["transfer"]:
+        save_figure(_heatmap(result["transfer"]), config.figures / "transfer.png")
+    return tables(result)
 
 
-def _print(result: Mapping[str, Any]) -> None:
-    print("| measure | same task, other family | same family, other task | both | twins' ranks |")
-    print("|---|---|---|---|---|")
-    for name, kinds in result["grouping"].items():
-        cells = [_auc(kinds[kind]) for kind in ("same task", "same family", "both")]
-        ranks = ", ".join(map(str, result["twins"][name].values()))
-        print(f"| {name} | {' | '.join(cells)} | {ranks} |")
-    print({kind: value["pairs"] for kind, value in result["grouping"]["DEPARA"].items()})
-    print("grid", result["grid"])
+def _transfer(study: Study, graphs: Cells) -> dict[str, Any]:
+    """Everything that part 2 says, the twins counted once; empty without a target's cells."""
+    twins = {second for _, second in TWINS}
+    names = [name for name in graphs if name not in twins]
+    specs = {name: study.specs[name] for name in names}
+    prior = baselines(
+        {n: int(np.prod(spec.input.size)) for n, spec in specs.items()},
+        {n: weight_count(study.load(n)) for n in names},
+        {n: str(spec.task) for n, spec in specs.items()},
+        {n: graphs[n]["features"].shape[1] for n in names},
+    )
+    targets = {t: _target(study, t, names, graphs, prior) for t in study.targets}
+    found = {t: row for t, row in targets.items() if row}
+    if not found:
+        return {}
+    _add_elsewhere(found)
+    probe = {t: counted(t, row["truth"]) for t, row in found.items()}
+    for target, row in found.items():
+        row["judged"] = {e: judge(s, probe[target]) for e, s in row["scores"].items()}
+        if row["finetuned"]:
+            truth = counted(target, row["finetuned"]["accuracy"])
+            same = {n: probe[target][n] for n in truth}
+            at96 = counted(target, row["finetuned"]["probe"])
+            row["judged_by_finetuning"] = {e: judge(s, truth) for e, s in row["scores"].items()}
+            row["judged_same_networks"] = {e: judge(s, same) for e, s in row["scores"].items()}
+            row["agreement"] = {
+                "linear probe": judge(probe[target], truth),
+                "linear probe at that resolution": judge(at96, truth),
+            }
+    scores = {t: row["scores"] for t, row in found.items()}
+    cells = {t: [study.features(t, n) for n in names] for t in found}
+    return {
+        "targets": found,
+        "means": summarise(scores, probe, _REFERENCE),
+        # Mean processor seconds of a network's cell, compilation included.
+        "seconds": {
+            name: float(np.mean([float(cell["seconds"]) for cell in some if cell is not None]))
+            for name, some in {"probe": list(graphs.values()), **cells}.items()
+        },
+    }
 
 
-def _auc(row: Mapping[str, Any]) -> str:
-    if row["auc"] is None:
-        return "-"
-    low, high = row.get("interval", (np.nan, np.nan))
-    return f"{row['auc']:.2f} [{low:.2f}, {high:.2f}]"
+def _target(
+    study: Study, target: str, names: Sequence[str], graphs: Cells, prior: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One target's truth, and every estimator's scores; empty where it has no cells."""
+    own = study.target_network(target)
+    cells = {n: cell for n in names if (cell := study.scores(target, n)) is not None}
+    if own is None or not cells:
+        return {}
+    record, graph = own
+    tuned = {n: cell for n in cells if (cell := study.tuned(target, n)) is not None}
+    with_target, seconds = scores_with_target(graph, {n: graphs[n] for n in cells})
+    with_labels = {row: {n: cell["scores"][row] for n, cell in cells.items()} for row in LABELLED}
+    seconds |= {row: sum(cell["seconds"][row] for cell in cells.values()) for row in LABELLED}
+    first = held_back(target)
+    return {
+        "images": {"estimators": first, "truth": len(study.targets[target].labels) - first},
+        "target_network": record,
+        "truth": {name: cell["probe"] for name, cell in cells.items()},
+        "finetuned": {
+            part: {name: np.atleast_1d(cell[part]).tolist() for name, cell in tuned.items()}
+            for part in ("accuracy", "probe", "seconds") if tuned
+        },
+        "scores": with_target | with_labels | {k: dict(v) for k, v in prior.items()},
+        "seconds": {e: s / len(cells) for e, s in seconds.items()},
+    }  # fmt: skip
+
+
+def _add_elsewhere(found: Mapping[str, dict[str, Any]]) -> None:
+    """A prior that knows transfer: mean accuracy on the other targets, each less its average."""
+    gains: dict[str, dict[str, float]] = {}
+    for target, row in found.items():
+        accuracy = counted(target, row["truth"])
+        average = float(np.mean(list(accuracy.values())))
+        gains[target] = {n: a - average for n, a in accuracy.items()}
+    for target, row in found.items():
+        others = [g for t, g in gains.items() if t != target]
+        row["scores"][_ELSEWHERE] = {
+            n: float(np.mean([g[n] for g in others if n in g])) if others else None
+            for n in row["truth"]
+        }
+
+
+def _heatmap(result: Mapping[str, Any]) -> Any:
+    """Rank correlation of every estimator with every target's truth."""
+    rows = sorted(result["means"], key=lambda e: -result["means"][e]["spearman"])
+    columns = {t: row["judged"] for t, row in result["targets"].items()}
+    for target, row in result["targets"].items():
+        if row["finetuned"]:
+            name = f"{target}, {len(row['finetuned']['accuracy'])} fine-tuned"
+            columns[name] = row["judged_by_finetuning"]
+    values = {
+        head: [judged[e]["spearman"] for e in rows]
+        for head, judged in columns.items()
+        if all("spearman" in judged[e] for e in rows)
+    }
+    values["mean of the probes"] = [result["means"][e]["spearman"] for e in rows]
+    return similarity_heatmap(
+        np.asarray(list(values.values())).T, rows, columns=list(values), values=True,
+        label="Spearman's correlation with accuracy", title="What predicts transfer",
+    )  # fmt: skip

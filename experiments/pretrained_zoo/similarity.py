@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,15 +11,16 @@ from scipy.stats import rankdata
 from depara_jax import RECIPES, AttributionGraph, similarity_matrix
 from depara_jax.evaluation.correlation import spearman
 from depara_jax.graph import edges_of
-from experiments.pretrained_zoo.cells import GRIDS
+from experiments.common.judge import interval
+from experiments.pretrained_zoo.config import GRIDS
 
 __all__ = [
     "TWINS",
     "family",
+    "graph_of",
     "grid_effect",
     "grouping",
     "matrices",
-    "read_cells",
     "signatures",
     "twin_ranks",
 ]
@@ -39,35 +39,18 @@ def family(name: str) -> str:
     return "MobileNetV2" if name.startswith(("mnv2", "deeplab")) else "MobileNetV1"
 
 
-def read_cells(folder: Path, names: Sequence[str], count: int) -> dict[str, dict[str, np.ndarray]]:
-    """The first `count` images' part of each network's cell."""
-    cells = {}
-    for name in names:
-        with np.load(folder / f"{name}.npz") as file:
-            cells[name] = {
-                key: np.asarray(file[key][:count], np.float32)
-                for key in file.files
-                if key != "seconds"
-            }
-    return cells
-
-
-def graphs_of(
-    cells: Mapping[str, Mapping[str, np.ndarray]], grid: int, edges: bool = True
-) -> list[AttributionGraph]:
-    """Attribution graphs under the default recipe."""
-    out = []
-    for cell in cells.values():
-        found = edges_of(jnp.asarray(cell["features"]), edge_normalization="zscore")
-        out.append(
-            AttributionGraph(jnp.asarray(cell[f"nodes{grid}"]), found if edges else jnp.zeros(0))
-        )
-    return out
+def graph_of(
+    cell: Mapping[str, np.ndarray], grid: int = GRIDS[0], *, edges: bool = True
+) -> AttributionGraph:
+    """A network's attribution graph under the default recipe, with edges or without."""
+    found = edges_of(jnp.asarray(cell["features"]), edge_normalization="zscore") if edges else ()
+    nodes = jnp.asarray(cell[f"nodes{grid}"], jnp.float32)
+    return AttributionGraph(nodes, jnp.asarray(found))
 
 
 def matrices(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """{measure: [m, m]} of all networks: DEPARA with its two terms, RSA, CKA, DDS."""
-    found = similarity_matrix(graphs_of(cells, GRIDS[0]), RECIPES["default"])
+    found = similarity_matrix([graph_of(cell) for cell in cells.values()], RECIPES["default"])
     parts = {"DEPARA": found.score, "nodes": found.node, "edges": found.edge}
     result = {name: np.asarray(value, np.float64) for name, value in parts.items()}
     marks = [signatures(cell["features"]) for cell in cells.values()]
@@ -140,7 +123,7 @@ def grouping(
             "auc": float(above.mean()) if above.size else None,
         }
         if some:
-            found[kind]["interval"] = np.percentile(some, [2.5, 97.5]).tolist()
+            found[kind]["interval"] = list(interval(np.asarray(some)))
     return found | {"neither": {"pairs": len(pairs["neither"]), "auc": 0.5}}
 
 
@@ -173,7 +156,11 @@ def grid_effect(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, floa
         return {"networks": len(both)}
     recipe = RECIPES["default"].replace(lam=0.0)
     coarse, fine = (
-        np.asarray(similarity_matrix(graphs_of(both, grid, edges=False), recipe).node)
+        np.asarray(
+            similarity_matrix(
+                [graph_of(cell, grid, edges=False) for cell in both.values()], recipe
+            ).node
+        )
         for grid in GRIDS
     )
     above = np.triu_indices(len(both), 1)

@@ -1,7 +1,5 @@
 """A small network of the target task, which DEPARA and its kin compare the sources with."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,50 +8,12 @@ import numpy as np
 import optax
 
 from depara_jax.data.preprocess import preprocess
-from depara_jax.files import write_atomically
 from depara_jax.models import Model
 from depara_jax.models.encoder import Encoder, EncoderConfig
 from depara_jax.models.port import PureForward, port_model, port_spec, random_variables
-from experiments.pretrained_zoo.cells import graph_cell
-from experiments.pretrained_zoo.finetune import TEST, TRAIN
-from experiments.pretrained_zoo.images import Labelled, held_back, probe_images, target_images
+from experiments.pretrained_zoo.images import Labelled
 
-__all__ = ["target_cell", "train_target"]
-
-_IMAGES = 2000
-
-
-def target_cell(
-    folder: Path, shared: Path, target: str, *, images: int, truth: int, fashion: Path | None
-) -> dict[str, Any]:
-    """The target network's graph on the probe set, made once.
-
-    It learns from images that no network's accuracy is measured on: up to 2,000 beyond those, and
-    for VisDA, which has no more, the probe set itself.
-
-    Args:
-      folder: where "TARGET.npz" and "TARGET.json" go.
-      shared: the shared data folder.
-      target: its name.
-      images: probe images.
-      truth: images of the target that accuracies are measured on, those of the estimators included.
-      fashion: the folder of Fashion-MNIST.
-
-    Returns:
-      "trained_on": a count, and "accuracy" on the images of the truth.
-    """
-    record = folder / f"{target}.json"
-    if not (folder / f"{target}.npz").is_file():
-        first = held_back(target)
-        used = max(truth, first + TRAIN + TEST)
-        every = target_images(shared, target, used + _IMAGES, fashion=fashion)
-        mine = every.rows(used) if len(every.labels) > used else every.rows(0, first)
-        model, accuracy = train_target(mine, every.rows(first, truth))
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"trained_on": len(mine.labels), "accuracy": accuracy})
-        write_atomically(record, lambda file: file.write(text.encode()))
-        graph_cell(folder / f"{target}.npz", model, probe_images(shared, images))
-    return json.loads(record.read_text())
+__all__ = ["train_target"]
 
 
 def train_target(

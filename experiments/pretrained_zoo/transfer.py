@@ -1,31 +1,24 @@
 """Part 2: the truth of each target, and what every estimator says of it."""
 
-import json
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from depara_jax import RECIPES, AttributionGraph, graph_similarity
+from depara_jax import RECIPES, graph_similarity
 from depara_jax.estimators import EstimatorInputs, estimate, linear_probe
-from depara_jax.files import write_atomically
-from depara_jax.graph import edges_of
 from depara_jax.models import Model
-from depara_jax.training.units import flat_values
-from experiments.pretrained_zoo.cells import GRIDS
-from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, signatures
+from depara_jax.training import flat_values
+from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, graph_of, signatures
 
 __all__ = [
     "LABELLED",
     "baselines",
-    "finetuned",
-    "read_scores",
-    "score_cell",
+    "labelled_scores",
     "scores_with_target",
+    "standard",
     "weight_count",
 ]
 
@@ -38,24 +31,22 @@ _LOWER_IS_BETTER = ("pactran_gaussian",)
 Found = tuple[dict[str, dict[str, float | None]], dict[str, float]]
 
 
-def score_cell(path: Path, features: Path, labels: np.ndarray, first: int) -> None:
+def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int) -> dict[str, Any]:
     """One network's truth and the scores that need labels, on images apart.
 
     The truth is the accuracy of a linear probe on the images from `first` on, for three seeds, each
     of which draws five folds; the scores are of the images before.
 
     Args:
-      path: where the cell goes, JSON; one that is there stays.
-      features: the network's features and outputs on the target's images.
-      labels: of the images.
+      features: "features" [n, d] of the network, and "logits" where it has classes.
+      labels: [n] of the images.
       first: how many of the images the estimators see.
+
+    Returns:
+      "probe" [3], "scores" and "seconds" by estimator.
     """
-    if path.is_file():
-        return
-    with np.load(features) as file:
-        rows = file["features"].reshape(len(file["features"]), -1)[: len(labels)]
-        logits = file["logits"][:first] if "logits" in file.files else None
-    scored = _standard(rows[first:])
+    rows, logits = features["features"], features.get("logits")
+    scored = standard(rows[first:])
     found: dict[str, Any] = {
         "probe": [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)],
         "scores": {},
@@ -64,7 +55,7 @@ def score_cell(path: Path, features: Path, labels: np.ndarray, first: int) -> No
     inputs = EstimatorInputs(
         features=rows[:first],
         labels=labels[:first],
-        probabilities=None if logits is None else np.asarray(jax.nn.softmax(logits)),
+        probabilities=None if logits is None else np.asarray(jax.nn.softmax(logits[:first])),
     )
     for row in LABELLED:
         began = time.process_time()
@@ -73,30 +64,6 @@ def score_cell(path: Path, features: Path, labels: np.ndarray, first: int) -> No
         if value is not None and row in _LOWER_IS_BETTER:
             value = -value
         found["scores"][row] = value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(json.dumps(found).encode()))
-
-
-def read_scores(
-    folder: Path, names: Sequence[str]
-) -> tuple[dict[str, list[float]], dict[str, dict[str, float | None]], dict[str, float]]:
-    """Of the cells: {network: accuracies}, {estimator: {network: score}}, {estimator: seconds}."""
-    cells = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
-    truth = {name: cell["probe"] for name, cell in cells.items()}
-    scores = {row: {n: cell["scores"][row] for n, cell in cells.items()} for row in LABELLED}
-    seconds = {row: float(sum(c["seconds"][row] for c in cells.values())) for row in LABELLED}
-    return truth, scores, seconds
-
-
-def finetuned(folder: Path, names: Sequence[str]) -> dict[str, dict[str, list[float]]]:
-    """{"accuracy" or "probe": {network: one a seed}} of the fine-tuning cells that are there."""
-    found: dict[str, dict[str, list[float]]] = {"accuracy": {}, "probe": {}, "seconds": {}}
-    for name in names:
-        path = folder / f"{name}.npz"
-        if path.is_file():
-            with np.load(path) as file:
-                for part, values in found.items():
-                    values[name] = np.atleast_1d(file[part]).tolist()
     return found
 
 
@@ -107,10 +74,10 @@ def scores_with_target(
     names = ("DEPARA", "nodes", "edges", *FEATURE_MEASURES)
     found: dict[str, dict[str, float | None]] = {name: {} for name in names}
     seconds = dict.fromkeys(names, 0.0)
-    mine, ours = _graph(target), signatures(target["features"])
+    mine, ours = graph_of(target), signatures(target["features"])
     for name, cell in cells.items():
         began = time.process_time()
-        result = graph_similarity(mine, _graph(cell), RECIPES["default"])
+        result = graph_similarity(mine, graph_of(cell), RECIPES["default"])
         parts = {"DEPARA": result.score, "nodes": result.node, "edges": result.edge}
         for part, value in parts.items():
             assert value is not None
@@ -127,7 +94,6 @@ def scores_with_target(
 
 
 def baselines(
-    names: Sequence[str],
     pixels: Mapping[str, int],
     weights: Mapping[str, int],
     tasks: Mapping[str, str],
@@ -135,10 +101,10 @@ def baselines(
 ) -> dict[str, dict[str, float | None]]:
     """Scores that look at no image: what anyone knows of a network beforehand."""
     return {
-        "input pixels": {name: float(pixels[name]) for name in names},
-        "number of weights": {name: float(weights[name]) for name in names},
-        "feature width": {name: float(widths[name]) for name in names},
-        "trained on ImageNet": {name: float("ImageNet" in tasks[name]) for name in names},
+        "input pixels": {name: float(value) for name, value in pixels.items()},
+        "number of weights": {name: float(value) for name, value in weights.items()},
+        "feature width": {name: float(value) for name, value in widths.items()},
+        "trained on ImageNet": {name: float("ImageNet" in task) for name, task in tasks.items()},
     }
 
 
@@ -149,13 +115,7 @@ def weight_count(model: Model) -> int:
     return sum(v.size for n, v in values.items() if head is None or not n.startswith(head))
 
 
-def _standard(features: np.ndarray) -> np.ndarray:
+def standard(features: np.ndarray) -> np.ndarray:
     """Entries of mean 0 and deviation 1; the penalty of the probe means the same for all."""
     spread = features.std(axis=0)
     return (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-
-
-def _graph(cell: Mapping[str, np.ndarray]) -> AttributionGraph:
-    features = jnp.asarray(cell["features"])
-    edges = edges_of(features.reshape(len(features), -1), edge_normalization="zscore")
-    return AttributionGraph(jnp.asarray(cell[f"nodes{GRIDS[0]}"]), edges)

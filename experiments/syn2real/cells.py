@@ -1,7 +1,6 @@
 """The runs: DNN-Source, DNN-Target, and 18 cuts x 2 sources x 2 data sizes, each resumable."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from depara_jax.data import Probe
-from depara_jax.errors import DeparaError
-from depara_jax.models import Model, ModelSpec, build_model
+from depara_jax.models import Model, build_model
 from depara_jax.training import (
     PAPER_SPLIT,
     Examples,
     Images,
-    Network,
     RunFolder,
     TrainConfig,
     accuracy,
@@ -29,11 +26,10 @@ from depara_jax.training import (
     write_manifest,
 )
 from depara_jax.training.checkpoints import tree_digest
+from experiments.common.run import Report
 from experiments.syn2real.config import SynConfig
 
-__all__ = ["Domain", "Networks", "transfer"]
-
-Report = Callable[[str, int, int], None]
+__all__ = ["Domain", "Networks"]
 
 
 class Domain:
@@ -54,7 +50,6 @@ class Domain:
     def record(self, output: Path) -> None:
         """Writes which image is where."""
         sizes = {name: subset(self.split, "train", share) for name, share in self.config.sizes}
-        output.mkdir(parents=True, exist_ok=True)
         write_manifest(output / f"split-{self.name}.json", self.split, **sizes)
 
     @cached_property
@@ -110,89 +105,71 @@ class Networks:
         return self.imagenet if name == "imagenet" else self.source
 
     def _trained(self, name: str, domain: Domain) -> Model:
-        classes = len(domain.examples.classes)
-        network = vgg_network(self.config.network(classes))
-        schedule = dataclasses.replace(self.config.scratch, seed=self.config.seed)
-        folder = RunFolder(self.output / name, {"data": domain.digest, "train": schedule.to_dict()})
-        if folder.result is None:
-            values = run_cell(
-                network, None, None, domain, "train", schedule, folder, self.config, name,
-                self.report,
-            )  # fmt: skip
-        else:
-            values = load_values(folder.path / "weights.safetensors", network)
-        return with_input(network.wrap(values, name), self.config)
+        folder, _ = self._run(name, domain, "train", name, self._scratch, {})
+        model = self.network.wrap(
+            load_values(folder.path / "weights.safetensors", self.network), name
+        )
+        # With this experiment's image size.
+        spec = dataclasses.replace(model.spec, input=self.config.input)
+        return Model(spec, model.forward, model.variables)
 
     def scratch(self, size: str) -> float:
-        """Accuracy of a network trained from scratch on one data size."""
-        schedule = dataclasses.replace(self.config.scratch, seed=self.config.seed)
-        folder = RunFolder(
-            self.output / f"scratch-{size}",
-            {"data": self.target_domain.digest, "size": size, "train": schedule.to_dict()},
+        """Accuracy, in percent, of a network trained from scratch on one data size."""
+        name, more = f"scratch-{size}", {"size": size}
+        _, result = self._run(name, self.target_domain, size, name, self._scratch, more)
+        return 100 * result["accuracy"]
+
+    def transfer(self, source: str, size: str, cut: str) -> float:
+        """Accuracy, in percent, of one cell of Table 2."""
+        values = flat_values(self.named(source).variables)
+        schedule = dataclasses.replace(self.config.transfer, seed=self.config.seed)
+        more = {
+            "source": tree_digest(values), "cut": cut, "share": dict(self.config.sizes)[size],
+            "network": self.network.name,
+        }  # fmt: skip
+        path, name = f"cells/{source}/{size}/{cut}", f"{source}, {size}, {cut}"
+        _, result = self._run(
+            path, self.target_domain, size, name, schedule, more, values=values, cut=cut
         )
+        return 100 * result["accuracy"]
+
+    @property
+    def _scratch(self) -> TrainConfig:
+        return dataclasses.replace(self.config.scratch, seed=self.config.seed)
+
+    def _run(
+        self,
+        path: str,
+        domain: Domain,
+        part: str,
+        name: str,
+        schedule: TrainConfig,
+        more: dict[str, Any],
+        *,
+        values: Any = None,
+        cut: str | None = None,
+    ) -> tuple[RunFolder, dict[str, Any]]:
+        """A run's folder and result; trained where it has none.
+
+        Tested on the 20% after the last epoch, as the paper does.
+        """
+        about = {"data": domain.digest, "train": schedule.to_dict(), **more}
+        folder = RunFolder(self.output / path, about)
         if folder.result is None:
-            run_cell(
-                self.network, None, None, self.target_domain, size, schedule, folder, self.config,
-                f"scratch {size}", self.report,
-            )  # fmt: skip
+            prepare = Images(self.config.input, flip=schedule.flip, shift=schedule.shift)
+            parts = cut_network(self.network, values, cut, seed=schedule.seed, name=name)
+            data, test = domain.part(part), domain.part("test")
+
+            def progress(done: int, total: int, loss: float) -> None:
+                self.report(name, done, total, f", loss {loss:.3f}")
+
+            trained = fit(
+                self.network, parts, data, prepare, schedule, folder=folder, progress=progress
+            )
+            share = accuracy(self.network, trained.values, test, prepare)
+            result = {"accuracy": share, "images": len(data), "test_images": len(test)}
+            # A transfer's weights (0.6 GB) are not needed again; those of the networks are.
+            network = self.network if cut is None else None
+            folder.finish(result, network=network, values=trained.values)
         assert folder.result is not None
-        return folder.result["accuracy"]
-
-
-def transfer(networks: Networks, source: str, size: str, cut: str) -> float:
-    """Accuracy, in percent, of one cell of Table 2; run where it has not been."""
-    config, domain = networks.config, networks.target_domain
-    schedule = dataclasses.replace(config.transfer, seed=config.seed)
-    model = networks.named(source)
-    values = flat_values(model.variables)
-    folder = RunFolder(
-        networks.output / "cells" / source / size / cut,
-        {
-            "data": domain.digest, "source": tree_digest(values), "cut": cut,
-            "share": dict(config.sizes)[size], "train": schedule.to_dict(),
-            "network": networks.network.name,
-        },
-    )  # fmt: skip
-    if folder.result is None:
-        name = f"{source}, {size}, {cut}"
-        run_cell(
-            networks.network, values, cut, domain, size, schedule, folder, config, name,
-            networks.report,
-        )  # fmt: skip
-    assert folder.result is not None
-    return 100 * folder.result["accuracy"]
-
-
-def run_cell(
-    network: Network,
-    values: Any,
-    cut: str | None,
-    domain: Domain,
-    part: str,
-    schedule: TrainConfig,
-    folder: RunFolder,
-    config: SynConfig,
-    name: str,
-    report: Report,
-) -> dict[str, Any]:
-    """Trains, tests on the 20% after the last epoch as the paper does, and writes the result."""
-    if values is None and cut is not None:
-        raise DeparaError(f"{name}: a cut needs a source network")
-    prepare = Images(config.input, flip=schedule.flip, shift=schedule.shift)
-    parts = cut_network(network, values, cut, seed=schedule.seed, name=name)
-    data, test = domain.part(part), domain.part("test")
-    trained = fit(
-        network, parts, data, prepare, schedule, folder=folder,
-        progress=lambda done, total, loss: report(f"{name}, loss {loss:.3f}", done, total),
-    )  # fmt: skip
-    share = accuracy(network, trained.values, test, prepare)
-    result = {"accuracy": share, "images": len(data), "test_images": len(test)}
-    # A transfer's weights (0.6 GB) are not needed again; those of the networks are.
-    folder.finish(result, network=network if cut is None else None, values=trained.values)
-    return trained.values
-
-
-def with_input(model: Model, config: SynConfig) -> Model:
-    """The same network with this experiment's image size."""
-    spec: ModelSpec = dataclasses.replace(model.spec, input=config.input)
-    return Model(spec, model.forward, model.variables)
+        return folder, folder.result

@@ -1,7 +1,6 @@
 """The experiment as section 4.2 of the paper and its supplement state it."""
 
 import dataclasses
-from typing import Any
 
 from depara_jax.models import InputSpec
 from depara_jax.models.vgg import VGGConfig
@@ -49,10 +48,3 @@ class SynConfig:
         """ImageNet's preprocessing."""
         resize = round(self.size * 256 / 224)
         return InputSpec.imagenet(size=self.size, resize=resize)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for run folders."""
-        fields = dataclasses.asdict(self)
-        fields["scratch"], fields["transfer"] = self.scratch.to_dict(), self.transfer.to_dict()
-        fields["sizes"] = dict(self.sizes)
-        return fields

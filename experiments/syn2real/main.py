@@ -5,8 +5,7 @@ python -m experiments.syn2real.main --dry-run --output OUT
 python -m experiments.syn2real.main --golden tests/golden/papers/depara_table2.json --output OUT
 """
 
-import argparse
-import json
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from depara_jax.errors import DeparaError
-from depara_jax.files import write_atomically
 from depara_jax.models.port import port_model, port_spec, random_variables
 from depara_jax.models.vgg import VGG
 from depara_jax.recipe import recipe_named
 from depara_jax.selection import rank_layers
 from depara_jax.training import Examples, TrainConfig, folder_examples
-from experiments.syn2real.cells import Domain, Networks, transfer
+from experiments.common.cells import write_json, write_text
+from experiments.common.run import command, progress
+from experiments.syn2real.cells import Domain, Networks
 from experiments.syn2real.config import LAMBDAS, SOURCES, SynConfig
 from experiments.syn2real.table import draw, lines, read_table
 
@@ -39,44 +38,61 @@ DRY_RUN = SynConfig(
     probe_images=12,
     sizes=(("acc_01T", 0.5), ("acc_001T", 0.25)),
 )
-DRY_CUTS = "1,9,17,18"  # each compiles a program of its own
+DRY_CUTS = (1, 9, 17, 18)  # each compiles a program of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command.
+
+    Attributes:
+      output: folder where the run is kept.
+      synthetic: VisDA-17's training images, a folder a class.
+      real: VisDA-17's COCO crops, a folder a class.
+      imagenet: torchvision's vgg19_bn weights.
+      cuts: some of the 18 cut points, as 1,9,18.
+      dry_run: narrow networks, random images.
+      golden: no runs: the paper's table from its JSON.
+    """
+
+    output: Path
+    synthetic: Path | None = None
+    real: Path | None = None
+    imagenet: Path | None = None
+    cuts: tuple[int, ...] | None = None
+    dry_run: bool = False
+    golden: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    args = _parser().parse_args(argv)
-    console = Console(highlight=False)
-    try:
-        _main(args, console)
-    except DeparaError as error:
-        sys.stderr.write(f"syn2real: {' '.join(str(error).split())}\n")
-        return 2
-    return 0
+    return command(
+        "syn2real", _main, Options, argv, config=SynConfig, fields=("recipe",),
+        about="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
+    )  # fmt: skip
 
 
-def _main(args: argparse.Namespace, console: Console) -> None:
-    output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
-    if args.golden is not None:
-        table = read_table(Path(args.golden))
-    elif args.dry_run:
-        table = run(
-            *_dry_domains(), _dry_imagenet(), DRY_RUN, output, console,
-            cuts=args.cuts or DRY_CUTS,
-        )  # fmt: skip
+def _main(options: Options, console: Console, **changes: Any) -> None:
+    output = options.output
+    if options.golden is not None:
+        table = read_table(options.golden)
+    elif options.dry_run:
+        config = dataclasses.replace(DRY_RUN, **changes)
+        cuts = options.cuts or DRY_CUTS
+        table = run(*_dry_domains(), _dry_imagenet(), config, output, console, cuts=cuts)
     else:
-        if None in (args.synthetic, args.real, args.imagenet):
+        if options.synthetic is None or options.real is None or options.imagenet is None:
             raise DeparaError(
                 "give --synthetic, --real and --imagenet, or --dry-run, or --golden FILE"
             )
-        config = SynConfig(recipe=recipe_named(args.recipe).name)
+        config = SynConfig(**changes)
+        recipe_named(config.recipe)  # before the images are read
         size = config.input.size
-        domains = (folder_examples(args.synthetic, size), folder_examples(args.real, size))
-        table = run(*domains, Path(args.imagenet), config, output, console, cuts=args.cuts)
-    text = json.dumps(table, indent=1, allow_nan=False) + "\n"
-    write_atomically(output / "table2.json", lambda file: file.write(text.encode()))
+        domains = (folder_examples(options.synthetic, size), folder_examples(options.real, size))
+        table = run(*domains, options.imagenet, config, output, console, cuts=options.cuts)
+    write_json(output / "table2.json", table)
     written = "\n".join(lines(table)) + "\n"
-    write_atomically(output / "table2.md", lambda file: file.write(written.encode()))
+    write_text(output / "table2.md", written)
     console.print(written, soft_wrap=True)
     for source in SOURCES:
         for size in LAMBDAS:
@@ -91,7 +107,7 @@ def run(
     output: Path,
     console: Console,
     *,
-    cuts: str | None = None,
+    cuts: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Trains what is missing and fills Table 2; its keys are those of depara_table2.json.
 
@@ -102,7 +118,7 @@ def run(
       config: sizes and schedules.
       output: the run's folder.
       console: for progress.
-      cuts: numbers of the cut points, e.g. "1,9,18"; all 18 by default.
+      cuts: numbers of the cut points, as the paper has them from 1; all 18 by default.
 
     Raises:
       DeparaError: classes that differ, or a cut point that does not exist.
@@ -112,13 +128,8 @@ def run(
             f"the two image sets have other classes: {', '.join(synthetic.classes)} against "
             f"{', '.join(real.classes)}"
         )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        line = bar.add_task("")
-
-        def report(name: str, done: int, total: int) -> None:
-            bar.update(line, description=name, completed=done, total=total)
-
+    output.mkdir(parents=True, exist_ok=True)
+    with progress(console, keep=False) as report:
         source, target = (
             Domain(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
         )
@@ -129,22 +140,17 @@ def run(
         chosen = tuple(networks.network.cuts[n - 1] for n in numbers)
         table: dict[str, Any] = {"layers": numbers, "cuts": list(chosen)}
         recipe = recipe_named(config.recipe)
-        table["scratch"] = {size: 100 * networks.scratch(size) for size in LAMBDAS}
+        table["scratch"] = {size: networks.scratch(size) for size in LAMBDAS}
         for name in SOURCES:
             model = networks.named(name)
             points = model.spec.layers_at(recipe.feature_point)
-            ranking = rank_layers(
-                networks.target,
-                model,
-                target.probe,
-                recipe,
-                layers=[points[n - 1] for n in numbers],
-            )
+            layers = [points[n - 1] for n in numbers]
+            ranking = rank_layers(networks.target, model, target.probe, recipe, layers=layers)
             assert ranking.node is not None
             assert ranking.edge is not None
             table[name] = {"V": _rounded(ranking.node), "E": _rounded(ranking.edge)}
             for size in LAMBDAS:
-                found = [transfer(networks, name, size, cut) for cut in chosen]
+                found = [networks.transfer(name, size, cut) for cut in chosen]
                 table[name][size] = [round(accuracy, 2) for accuracy in found]
     return table
 
@@ -153,14 +159,13 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def _numbers(cuts: str | None, count: int) -> list[int]:
+def _numbers(cuts: Sequence[int] | None, count: int) -> list[int]:
     """Cut points as the paper numbers them, from 1."""
-    if cuts is None:
-        return list(range(1, count + 1))
-    parts = [part.strip() for part in cuts.split(",") if part.strip()]
-    if not parts or not all(p.isdecimal() and 1 <= int(p) <= count for p in parts):
-        raise DeparaError(f"--cuts {cuts!r}: expected numbers from 1 to {count}, with commas")
-    return sorted({int(part) for part in parts})
+    numbers = sorted(set(range(1, count + 1) if cuts is None else cuts))
+    if not numbers or not 1 <= numbers[0] <= numbers[-1] <= count:
+        shown = ",".join(map(str, numbers))
+        raise DeparaError(f"--cuts {shown!r}: expected numbers from 1 to {count}, with commas")
+    return numbers
 
 
 def _dry_domains() -> tuple[Examples, Examples]:
@@ -179,24 +184,6 @@ def _dry_imagenet() -> Any:
     spec = port_spec(config, name="DNN-ImageNet", input=DRY_RUN.input)
     variables = random_variables(VGG, config, jax.random.key(1))
     return port_model(VGG, config, variables=variables, spec=spec)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.syn2real.main",
-        description="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
-    )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the run is kept")
-    parser.add_argument("--synthetic", metavar="FOLDER", help="VisDA-17's training images by class")
-    parser.add_argument("--real", metavar="FOLDER", help="VisDA-17's COCO crops by class")
-    parser.add_argument("--imagenet", metavar="FILE", help="torchvision's vgg19_bn weights")
-    parser.add_argument(
-        "--recipe", default="paper", help="preset that ranks (default: %(default)s)"
-    )
-    parser.add_argument("--cuts", metavar="1,9,18", help="some of the 18 cut points")
-    parser.add_argument("--dry-run", action="store_true", help="narrow networks, random images")
-    parser.add_argument("--golden", metavar="FILE", help="no runs: the paper's table from its JSON")
-    return parser
 
 
 if __name__ == "__main__":

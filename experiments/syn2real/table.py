@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from depara_jax.evaluation.correlation import spearman
 from depara_jax.reporting import layer_curve, save_figure
+from experiments.common.judge import rank_correlation
+from experiments.common.tables import markdown
 from experiments.syn2real.config import LAMBDAS, SOURCES
 
 __all__ = ["draw", "lines", "read_table", "with_similarity"]
@@ -53,29 +54,28 @@ def with_similarity(row: Mapping[str, Any], size: str) -> np.ndarray:
 def lines(table: Mapping[str, Any]) -> list[str]:
     """Markdown: V, E, SIM and accuracy of every layer; then picks and correlations."""
     layers = table["layers"]
-    out = [f"| | | {' | '.join(f'#{n}' for n in layers)} |", "|---|---|" + "---|" * len(layers)]
-    notes = []
+    rows, notes = [], []
     for source in SOURCES:
         row = table[source]
-        out.append(_row(NAMES[source], "V", row["V"]))
-        out.append(_row("", "E", row["E"]))
+        rows.append(_row(NAMES[source], "V", row["V"]))
+        rows.append(_row("", "E", row["E"]))
         for size, label in LABELS.items():
             sim, accuracy = with_similarity(row, size), np.asarray(row[size])
-            out.append(_row("", f"SIM, lambda {LAMBDAS[size]:g} ({label})", sim))
-            out.append(_row("", f"accuracy, {label}", accuracy))
+            rows.append(_row("", f"SIM, lambda {LAMBDAS[size]:g} ({label})", sim))
+            rows.append(_row("", f"accuracy, {label}", accuracy))
             pick, best = int(sim.argmax()), int(accuracy.argmax())
-            rho = "undefined, a constant side"
-            if np.ptp(sim) and np.ptp(accuracy):
-                rho = f"{spearman(sim, accuracy):.3f}"
+            rho = rank_correlation(sim, accuracy)
+            said = "undefined, a constant side" if np.isnan(rho) else f"{rho:.3f}"
             notes.append(
                 f"{NAMES[source]}, {label}: picks #{layers[pick]} ({accuracy[pick]:.2f}), best is "
-                f"#{layers[best]} ({accuracy[best]:.2f}), Spearman(SIM, accuracy) {rho}"
+                f"#{layers[best]} ({accuracy[best]:.2f}), Spearman(SIM, accuracy) {said}"
             )
-    return [*out, "", *notes]
+    head, *body = markdown(["", "", *(f"#{n}" for n in layers)], rows)
+    return [head.replace("  ", " "), *body, "", *notes]
 
 
-def _row(first: str, second: str, values: Any) -> str:
-    return f"| {first} | {second} | {' | '.join(f'{v:.2f}' for v in values)} |"
+def _row(first: str, second: str, values: Any) -> list[str]:
+    return [first, second, *(f"{v:.2f}" for v in values)]
 
 
 def draw(table: Mapping[str, Any], source: str, size: str, path: Path) -> Path:

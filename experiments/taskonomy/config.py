@@ -1,11 +1,8 @@
 """What a run of the Taskonomy experiment is made of, and what the papers printed for it."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.taskonomy import TaskonomyConfig
@@ -63,7 +60,7 @@ class ExperimentConfig:
       lam: lambda of the recipes that weigh both terms; `None` leaves the presets'.
       size: pixels of the images' sides; the networks were trained at 256.
       network: shape of the encoders (their `channels_in` follows from the task).
-      chunk: probe images a cell, the unit of work that is stored and never computed twice.
+      chunk: images a cell, the unit of work that is stored and never computed twice.
       batch: images a compiled step.
     """
 
@@ -101,33 +98,18 @@ class ExperimentConfig:
 
     def node_recipes(self) -> dict[str, Recipe]:
         """The distinct ways to make maps, each under the name of the first recipe that needs it."""
-        found: dict[tuple, str] = {}
+        found: dict[Recipe, str] = {}
         for name in self.recipes:
-            recipe = self.recipe(name)
-            if recipe.uses_nodes:
-                found.setdefault(map_settings(recipe), name)
-        return {name: self.recipe(name) for name in found.values()}
+            if self.recipe(name).uses_nodes:
+                found.setdefault(_maps(self.recipe(name)), name)
+        return {name: maps for maps, name in found.items()}
 
     def node_key(self, name: str) -> str:
         """Which of `node_recipes` makes the maps of a recipe."""
-        wanted = map_settings(self.recipe(name))
-        return next(k for k, r in self.node_recipes().items() if map_settings(r) == wanted)
-
-    def digest(self, **also: Any) -> str:
-        """Of all that a cell depends on, which weights of terms and estimators are not part of."""
-        parts = {
-            "maps": {k: list(map_settings(r)) for k, r in self.node_recipes().items()},
-            "size": self.size,
-            "network": dataclasses.asdict(self.network),
-            "chunk": self.chunk,
-            **also,
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        wanted = _maps(self.recipe(name))
+        return next(key for key, maps in self.node_recipes().items() if maps == wanted)
 
 
-def map_settings(recipe: Recipe) -> tuple:
-    """The fields that maps and their vectors depend on."""
-    return (
-        recipe.attribution, recipe.target, recipe.absolute, recipe.channel_reduction, recipe.grid,
-        recipe.epsilon, recipe.steps,
-    )  # fmt: skip
+def _maps(recipe: Recipe) -> Recipe:
+    """What maps depend on, without edges."""
+    return recipe.map_part().replace(lam=0.0, name="maps")

@@ -4,9 +4,7 @@ python -m experiments.taskonomy.main --weights W --images I --list imlist.txt --
 python -m experiments.taskonomy.main --dry-run --output OUT
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -15,15 +13,16 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from depara_jax.data import load_probe
+from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
+from depara_jax.models import Model
 from depara_jax.models.taskonomy import TASKS, TaskonomyConfig
-from depara_jax.recipe import RECIPES
-from experiments.taskonomy import cells, pool, results
-from experiments.taskonomy.config import ESTIMATORS, PROBE_SETS, ExperimentConfig
+from experiments.common.cells import Cells, write_json, write_text
+from experiments.common.run import command, progress
+from experiments.taskonomy import pool, results
+from experiments.taskonomy.cells import collect
+from experiments.taskonomy.config import PROBE_SETS, ExperimentConfig
 
 __all__ = ["DRY_RUN", "main", "run"]
 
@@ -31,67 +30,73 @@ __all__ = ["DRY_RUN", "main", "run"]
 DRY_RUN = ExperimentConfig(
     size=32,
     network=TaskonomyConfig(stem_width=4, widths=(2, 3, 4, 5), units=(2, 1, 1, 1)),
-    chunk=4,
+    chunk=5,
 )
 DRY_RUN_IMAGES = 10
 PAPER_GPU_HOURS = 20  # both papers, 20 models and 1,000 images on a Quadro P5000
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command.
+
+    Attributes:
+      output: folder where the run is kept.
+      weights: folder with the twenty encoders.
+      images: folder with the probe images, or what --list names.
+      list: file with an image a line, e.g. the authors' imlist.
+      count: take the first N images.
+      probe_set: which one it is: the authors' lambda for it, and Table 1's printed numbers beside
+        ours.
+      dry_run: narrow networks with random weights on ten packaged photographs at 32 pixels.
+    """
+
+    output: Path
+    weights: Path | None = None
+    images: Path | None = None
+    list: Path | None = None
+    count: int | None = None
+    probe_set: str | None = dataclasses.field(
+        default=None, metadata={"choices": sorted(PROBE_SETS)}
+    )
+    dry_run: bool = False
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    args = _parser().parse_args(argv)
-    console = Console(highlight=False)
-    try:
-        _main(args, console)
-    except DeparaError as error:
-        sys.stderr.write(f"taskonomy: {' '.join(str(error).split())}\n")
-        return 2
-    return 0
+    return command(
+        "taskonomy", _main, Options, argv, config=ExperimentConfig,
+        fields=("lam", "recipes", "estimators", "chunk", "batch"),
+        about="Both papers' task-transfer experiment. What is computed is kept: a run that was "
+        "stopped goes on where it was; other lambdas or estimators cost no new maps.",
+    )  # fmt: skip
 
 
-def _main(args: argparse.Namespace, console: Console) -> None:
-    output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
-    config = configuration(args)
+def _main(options: Options, console: Console, **changes: Any) -> None:
+    if options.probe_set is not None:
+        changes = {"lam": PROBE_SETS[options.probe_set].lam, **changes}
+    config = dataclasses.replace(DRY_RUN if options.dry_run else ExperimentConfig(), **changes)
     started = time.perf_counter()
-    if args.dry_run:
+    if options.dry_run:
         models = pool.random_pool(config)
-        probe = load_probe("photographs", count=args.count or DRY_RUN_IMAGES)
+        probe = load_probe("photographs", count=options.count or DRY_RUN_IMAGES)
         weights = {task: f"random:{i}" for i, task in enumerate(TASKS)}
     else:
-        if args.weights is None or args.images is None:
+        if options.weights is None or options.images is None:
             raise DeparaError("give --weights FOLDER and --images FOLDER, or --dry-run")
-        listed = None if args.list is None else Path(args.list)
-        paths = pool.find_weights(Path(args.weights))
+        paths = pool.find_weights(options.weights)
         models = pool.load_pool(paths, config)
-        probe = pool.probe_of(Path(args.images), listed, args.count, output)
+        probe = pool.probe_of(options.images, options.list, options.count)
         weights = {name: pool.weights_digest(path) for name, path in paths.items()}
-    summary = run(models, probe, config, weights, output, args.probe_set, console)
+    summary = run(models, probe, config, weights, options.output, options.probe_set, console)
     summary["wall_seconds"] = round(time.perf_counter() - started, 1)
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    cells.write_atomically(output / "results.json", text.encode())
-    report(summary, output, console)
-
-
-def configuration(args: argparse.Namespace) -> ExperimentConfig:
-    """The defaults with what the command line changes."""
-    config = DRY_RUN if args.dry_run else ExperimentConfig()
-    lam = args.lam
-    if lam is None and args.probe_set is not None:
-        lam = PROBE_SETS[args.probe_set].lam
-    changes: dict[str, Any] = {"lam": lam}
-    for field in ("recipes", "estimators"):
-        if getattr(args, field) is not None:
-            changes[field] = tuple(filter(None, getattr(args, field).split(",")))
-    for field in ("chunk", "batch"):
-        if getattr(args, field) is not None:
-            changes[field] = getattr(args, field)
-    return dataclasses.replace(config, **changes)
+    write_json(options.output / "results.json", summary)
+    _print(summary, options.output, console)
 
 
 def run(
-    models: list,
-    probe: Any,
+    models: list[Model],
+    probe: Probe,
     config: ExperimentConfig,
     weights: dict[str, str],
     output: Path,
@@ -99,23 +104,24 @@ def run(
     console: Console,
 ) -> dict[str, Any]:
     """Computes what is missing, then scores; returns what results.json holds."""
-    digest = config.digest(probe=probe.fingerprint, weights=weights)
-    record = {"digest": digest, "probe": probe.fingerprint, "images": len(probe)}
-    cells.check_run(output, record | {"weights": weights, "config": dataclasses.asdict(config)})
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        update = _updater(bar, "graphs of all networks")
-        cells.compute_cells(models, probe, config, output, update)
-        evidence = cells.collect(models, probe, config, output)
-        matrices = results.similarities(evidence, config, output, _updater(bar, "estimators"))
+    record = {
+        "probe": probe.fingerprint, "images": len(probe), "weights": weights,
+        "size": config.size, "network": dataclasses.asdict(config.network), "chunk": config.chunk,
+    }  # fmt: skip
+    cells = Cells(output, "taskonomy", record)
+    write_text(output / "images.txt", "".join(f"{id}\n" for id in probe.ids))
+    with progress(console) as report:
+        evidence = collect(models, probe, config, cells, report)
+        matrices = results.similarities(evidence, config, cells, report)
     results.similarity_file(matrices, evidence.names, output / "similarity.npz")
     scored = results.evaluate_methods(matrices, evidence.names)
     rows = results.table1(matrices, evidence.names, probe_set)
-    cells.write_atomically(output / "table1.md", results.markdown(rows).encode())
+    write_text(output / "table1.md", "\n".join(results.lines(rows)) + "\n")
     title = f"{len(evidence.names)} networks, {len(probe)} images, 18 targets"
     results.write_curves(scored, output, title)
     return {
         **record,
+        "config": dataclasses.asdict(config),
         "table1": rows,
         "methods": {name: result.to_json() for name, result in scored.items()},
         "undecided_at_5": [list(names) for names in results.undecided(scored)],
@@ -124,19 +130,10 @@ def run(
     }
 
 
-def _updater(bar: Progress, what: str):
-    line = bar.add_task(what)
-    return lambda done, total: bar.update(line, completed=done, total=total)
-
-
-def report(summary: dict[str, Any], output: Path, console: Console) -> None:
+def _print(summary: dict[str, Any], output: Path, console: Console) -> None:
     """Table 1 and what the whole experiment would take."""
-    table = Table(title="Table 1: means over 17 targets")
-    for column in ("method", "P@1", "P@5 = R@5"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for row in summary["table1"]:
-        table.add_row(row["method"], f"{row['P@1']:.2f}", f"{row['P@5']:.2f}")
-    console.print(table)
+    console.print("Table 1: means over 17 targets\n")
+    console.print("\n".join(results.lines(summary["table1"])) + "\n")
     for name, seconds in summary["seconds_a_model_and_image"].items():
         hours = seconds * 20 * 1000 / 3600
         whole = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
@@ -146,34 +143,6 @@ def report(summary: dict[str, Any], output: Path, console: Console) -> None:
             f"{PAPER_GPU_HOURS} GPU hours)"
         )
     console.print(f"results.json, table1.md, curves.png and similarity.npz in {output}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.taskonomy.main",
-        description="Both papers' task-transfer experiment. What is computed is kept: a run that "
-        "was stopped goes on where it was; other lambdas or estimators cost no new maps.",
-    )
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="where the run is kept")
-    parser.add_argument("--weights", metavar="FOLDER", help="the twenty encoders")
-    parser.add_argument("--images", metavar="FOLDER", help="the probe images, or what --list names")
-    parser.add_argument("--list", metavar="FILE", help="an image a line, e.g. the authors' imlist")
-    parser.add_argument("--count", type=int, metavar="N", help="take the first N images")
-    parser.add_argument(
-        "--probe-set", choices=sorted(PROBE_SETS), help="which one it is: the authors' lambda "
-        "for it, and Table 1's printed numbers beside ours",
-    )  # fmt: skip
-    parser.add_argument("--lam", type=float, metavar="X", help="lambda of the two-term recipes")
-    parser.add_argument("--recipes", metavar="A,B", help=f"some of {', '.join(RECIPES)}")
-    parser.add_argument("--estimators", metavar="A,B", help=f"some of {', '.join(ESTIMATORS)}")
-    parser.add_argument("--chunk", type=int, metavar="N", help="images a cell (default: 20)")
-    parser.add_argument("--batch", type=int, metavar="N", help="images a step (default: 4)")
-    parser.add_argument(
-        "--dry-run", action="store_true",
-        help=f"{len(TASKS)} narrow networks with random weights on {DRY_RUN_IMAGES} packaged "
-        f"photographs at {DRY_RUN.size} pixels",
-    )  # fmt: skip
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The twenty networks and the probe images of a run, found in folders."""
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,8 @@ def _network(name: str, config: ExperimentConfig, **source: Any) -> Model:
     return build_model(task.model, configuration=shape, input=task.input(config.size), **source)
 
 
-def probe_of(folder: Path, listed: Path | None, count: int | None, output: Path) -> Probe:
+def probe_of(folder: Path, listed: Path | None, count: int | None) -> Probe:
     """The probe images: those that a list names, or all of the folder.
-
-    The list is stored as images.txt in the run's folder, with the paths that were found.
 
     Raises:
       DeparaError: a listed image is not in the folder, or an image cannot be read.
@@ -95,9 +94,10 @@ def probe_of(folder: Path, listed: Path | None, count: int | None, output: Path)
     lines = [line for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
     # Cut before the images are looked for: one of the authors' lists is far longer than they use.
     paths = list_images(lines[:count], folder, str(listed))
-    resolved = output / "images.txt"
-    resolved.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-    return load_probe(resolved)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as resolved:
+        resolved.writelines(f"{path}\n" for path in paths)
+        resolved.flush()
+        return load_probe(resolved.name)
 
 
 def list_images(lines: Sequence[str], folder: Path, name: str) -> list[Path]:

@@ -1,8 +1,8 @@
 """From a run's evidence to similarity matrices, Table 1 and the curves."""
 
+import functools
 import itertools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,32 @@ import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.estimators import EstimatorInputs, estimate
-from depara_jax.evaluation import EvaluationResult, GroundTruth, evaluate, load_ground_truth
+from depara_jax.evaluation import (
+    EvaluationResult,
+    GroundTruth,
+    evaluate,
+    hits_at_k,
+    load_ground_truth,
+)
+from depara_jax.files import write_atomically
 from depara_jax.graph import AttributionGraph, edges_of, similarity_matrix
-from experiments.taskonomy.cells import Evidence, write_atomically
+from experiments.common.cells import Cells
+from experiments.common.run import Report
+from experiments.common.tables import markdown
+from experiments.taskonomy.cells import Evidence
 from experiments.taskonomy.config import ESTIMATORS, PROBE_SETS, ExperimentConfig
 
-__all__ = ["evaluate_methods", "similarities", "table1", "truth", "write_curves"]
+__all__ = [
+    "evaluate_methods",
+    "lines",
+    "similarities",
+    "similarity_file",
+    "table1",
+    "truth",
+    "undecided",
+    "write_curves",
+]
 
-Progress = Callable[[int, int], None]
 TABLE1_LEAVES_OUT = "class_places"
 
 
@@ -28,7 +46,7 @@ def truth(names: tuple[str, ...]) -> GroundTruth:
 
 
 def similarities(
-    evidence: Evidence, config: ExperimentConfig, output: Path, progress: Progress
+    evidence: Evidence, config: ExperimentConfig, cells: Cells, report: Report
 ) -> dict[str, np.ndarray]:
     """{method: [m, m]}: every recipe with its two terms apart, and the estimators.
 
@@ -49,7 +67,7 @@ def similarities(
         if node is not None and edge is not None:
             matrices |= {f"{name} V": node, f"{name} E": edge}
     for name in config.estimators:
-        matrices[name] = estimator_matrix(evidence, name, output, progress)
+        matrices[name] = estimator_matrix(evidence, name, cells, report)
     return matrices
 
 
@@ -63,39 +81,36 @@ def edge_matrix(evidence: Evidence, config: ExperimentConfig, name: str) -> np.n
     return np.asarray(similarity_matrix(graphs, recipe).score, np.float64)
 
 
-def estimator_matrix(evidence: Evidence, name: str, output: Path, progress: Progress) -> np.ndarray:
+def estimator_matrix(evidence: Evidence, name: str, cells: Cells, report: Report) -> np.ndarray:
     """A symmetric similarity of features, row by row.
 
     Raises:
       DeparaError: the quantity is undefined for a pair; it is named with the reason.
     """
-    row_name, centred = ESTIMATORS[name]
+    row, centred = ESTIMATORS[name]
     features = evidence.features
     if centred:
         features = features - features.mean(axis=1, keepdims=True)
     count = len(features)
     matrix = np.ones((count, count))
-    folder = output / "pairs"
-    folder.mkdir(exist_ok=True)
+
+    def above(i: int) -> dict[str, list[float]]:
+        return {"values": [pair(i, j) for j in range(i + 1, count)]}
+
+    def pair(i: int, j: int) -> float:
+        inputs = EstimatorInputs(features=features[i], target_features=features[j])
+        result = estimate(row, inputs)[row]
+        if result.value is None:
+            names = f"{evidence.names[i]} and {evidence.names[j]}"
+            raise DeparaError(f"{name} of {names} is undefined: {result.why}")
+        return result.value
+
     for i in range(count):
-        progress(i, count)
-        path = folder / f"{name}_{i:02d}.json"
-        if not path.is_file():
-            row = [pair(features[i], features[j], row_name) for j in range(i + 1, count)]
-            for j, (value, why) in enumerate(row, start=i + 1):
-                if value is None:
-                    names = f"{evidence.names[i]} and {evidence.names[j]}"
-                    raise DeparaError(f"{name} of {names} is undefined: {why}")
-            write_atomically(path, json.dumps([value for value, _ in row]).encode())
-        matrix[i, i + 1 :] = matrix[i + 1 :, i] = json.loads(path.read_text(encoding="utf-8"))
-    progress(count, count)
+        report("estimators", i, count, f": {name}")
+        found = cells.get(f"pairs/{name}_{i:02d}.json", functools.partial(above, i))
+        matrix[i, i + 1 :] = matrix[i + 1 :, i] = found["values"]
+    report("estimators", count, count)
     return matrix
-
-
-def pair(source: np.ndarray, target: np.ndarray, row: str) -> tuple[float | None, str]:
-    """One estimator's value, or None and why."""
-    result = estimate(row, EstimatorInputs(features=source, target_features=target))[row]
-    return result.value, result.why
 
 
 def evaluate_methods(
@@ -119,7 +134,7 @@ def table1(
     rows = []
     for method, matrix in matrices.items():
         result = evaluate(matrix, known, ks=[1, 5])
-        hits = _hits(matrix, known)
+        hits = hits_at_k(matrix, known, ks=[1, 5])
         rows.append(
             {
                 "method": method,
@@ -132,12 +147,6 @@ def table1(
         for method, (first, fifth) in PROBE_SETS[probe_set].table1.items():
             rows.append({"method": f"{method} (printed)", "P@1": first, "P@5": fifth})
     return rows
-
-
-def _hits(matrix: np.ndarray, known: GroundTruth) -> np.ndarray:
-    from depara_jax.evaluation import hits_at_k
-
-    return hits_at_k(matrix, known, ks=[1, 5])
 
 
 def write_curves(results: Mapping[str, EvaluationResult], output: Path, title: str) -> list[Path]:
@@ -159,20 +168,16 @@ def write_curves(results: Mapping[str, EvaluationResult], output: Path, title: s
     return paths
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Table 1 as a page."""
-    lines = ["| method | P@1 | P@5 = R@5 |", "|---|---|---|"]
-    lines += [f"| {r['method']} | {r['P@1']:.2f} | {r['P@5']:.2f} |" for r in rows]
-    return "\n".join(lines) + "\n"
+def lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Table 1 as markdown."""
+    cells = ([r["method"], f"{r['P@1']:.2f}", f"{r['P@5']:.2f}"] for r in rows)
+    return markdown(["method", "P@1", "P@5 = R@5"], cells)
 
 
 def similarity_file(matrices: Mapping[str, np.ndarray], names: tuple[str, ...], path: Path) -> None:
     """All matrices in one .npz that `depara evaluate` reads as FILE:METHOD."""
     arrays: dict[str, Any] = {key.replace(" ", "_"): matrix for key, matrix in matrices.items()}
-    arrays["names"] = np.array(names)
-    with open(path.with_suffix(".tmp"), "wb") as file:
-        np.savez(file, **arrays)
-    path.with_suffix(".tmp").replace(path)
+    write_atomically(path, lambda file: np.savez(file, names=np.array(names), **arrays))
 
 
 def undecided(results: Mapping[str, EvaluationResult]) -> list[tuple[str, str]]:

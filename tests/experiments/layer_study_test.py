@@ -61,7 +61,7 @@ def test_a_stopped_study_goes_on_where_it_was(tmp_path, monkeypatch):
     again = run()
     assert {path: path.stat().st_mtime_ns for path in cells[1:]} == times
     assert again["settings"][0]["accuracy"] == setting["accuracy"]
-    with pytest.raises(DeparaError, match="another configuration: study.target_epochs is 1, not 2"):
+    with pytest.raises(DeparaError, match="another configuration: run.target_epochs is 1, not 2"):
         run(dataclasses.replace(TINY, target_epochs=2))
     results = tmp_path / "results.json"
     results.write_text(json.dumps(first))

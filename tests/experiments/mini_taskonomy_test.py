@@ -13,7 +13,7 @@ from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models import list_models, load_model
 from depara_jax.models.encoder import EncoderConfig
 from experiments.mini_taskonomy import evaluation, filters, main, package, train
-from experiments.mini_taskonomy.cells import beats, read_result
+from experiments.mini_taskonomy.cells import beats
 from experiments.mini_taskonomy.config import PATCH, SIZE, TrainConfig
 from experiments.mini_taskonomy.data import Data, load_data
 from experiments.mini_taskonomy.examples import PERMUTATIONS
@@ -234,12 +234,16 @@ def test_beats_counts_standard_errors():
 @pytest.fixture
 def tiny(monkeypatch):
     """The command at the size of a test."""
-    monkeypatch.setattr(main, "configuration", lambda steps: dataclasses.replace(TINY, steps=steps))
+    monkeypatch.setattr(main, "ZOO", TINY)
     monkeypatch.setattr(main, "load_data", lambda: load_data(per_photograph=6))
 
 
 def run_command(tmp_path, *more) -> int:
     return main.main(["--output", str(tmp_path / "run"), "--steps", "40", *more])
+
+
+def result_of(tmp_path) -> dict:
+    return json.loads((tmp_path / "run/saturation/seed0/result.json").read_text())
 
 
 def test_the_command_trains_packages_and_skips_what_is_done(tmp_path, tiny, monkeypatch):
@@ -250,30 +254,41 @@ def test_the_command_trains_packages_and_skips_what_is_done(tmp_path, tiny, monk
     assert [spec.name for spec in list_models(folder)] == ["saturation"]
     model = load_model("saturation", zoo=folder)
     assert model.spec.zoo == "mine"
-    config = dataclasses.replace(TINY, steps=40)
-    before = read_result(tmp_path / "run", "saturation", 0, config)
-    assert before is not None
+    before = result_of(tmp_path)
 
-    def fail(*args, **kwargs):
-        raise AssertionError("a finished cell was trained again")
+    def fail():
+        raise AssertionError("patches were cut")
 
-    monkeypatch.setattr(main, "run_cell", fail)
+    monkeypatch.setattr(main, "load_data", fail)
     assert run_command(tmp_path, "--tasks", "saturation") == 0
+    assert result_of(tmp_path) == before
     # Other steps make another network.
-    assert read_result(tmp_path / "run", "saturation", 0, TINY) is None
+    with pytest.raises(AssertionError, match="patches were cut"):
+        run_command(tmp_path, "--tasks", "saturation", "--steps", "12")
 
 
 def test_check_passes_the_run_itself_and_fails_a_worse_one(tmp_path, tiny):
     folder = tmp_path / "zoo" / "mine"
     run_command(tmp_path, "--tasks", "saturation", "--package", str(folder))
-    result = read_result(tmp_path / "run", "saturation", 0, dataclasses.replace(TINY, steps=40))
-    assert result is not None
+    result = result_of(tmp_path)
     assert [row["ok"] for row in package.check([result], folder)] == [True]
     worse = json.loads(json.dumps(result))
     worse["validation"]["trained"] += 0.5
-    assert [row["ok"] for row in package.check([worse], folder)] == [False]
+    rows = package.check([worse], folder)
+    assert [row["ok"] for row in rows] == [False]
+    assert main.check_table(rows)[-1].endswith("| WORSE |")
     with pytest.raises(DeparaError, match="none of the run's tasks"):
         package.check([result | {"task": "edges"}], folder)
+
+
+def test_a_folder_of_an_earlier_format_is_refused_in_a_line(tmp_path, capsys):
+    cell = tmp_path / "run/saturation/seed0/result.json"
+    cell.parent.mkdir(parents=True)
+    cell.write_text('{"digest": "0123456789abcdef"}')
+    assert run_command(tmp_path, "--tasks", "saturation") == 2
+    error = capsys.readouterr().err
+    assert "holds something else than a run" in error
+    assert error.count("\n") == 1
 
 
 def test_a_network_no_better_than_its_baselines_is_not_packaged(tmp_path, tiny, capsys):

@@ -1,23 +1,29 @@
 """The pretrained-zoo study: its manifest, its counting, and a run on two tiny networks."""
 
-import argparse
+import dataclasses
 import json
 import os
 import tomllib
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from depara_jax import RECIPES, attribute
+from depara_jax.errors import DeparaError
 from depara_jax.estimators import EstimatorInputs, estimate
+from depara_jax.graph import node_vectors
 from depara_jax.models import Model
 from depara_jax.models.port import port_model, random_variables
 from depara_jax.models.resnet import ResNet, ResNetConfig
 from experiments.pretrained_zoo import main as study
-from experiments.pretrained_zoo.finetune import finetune_cell
-from experiments.pretrained_zoo.images import Labelled
+from experiments.pretrained_zoo.config import GRIDS, HERE, StudyConfig
+from experiments.pretrained_zoo.finetune import fine_tuned
+from experiments.pretrained_zoo.images import Labelled, probe_of
 from experiments.pretrained_zoo.judging import judge, summarise
+from experiments.pretrained_zoo.report import report
 from experiments.pretrained_zoo.similarity import (
     FEATURE_MEASURES,
     family,
@@ -25,9 +31,9 @@ from experiments.pretrained_zoo.similarity import (
     signatures,
     twin_ranks,
 )
+from experiments.pretrained_zoo.study import graph_arrays
 from experiments.pretrained_zoo.transfer import weight_count
 
-HERE = Path(study.__file__).parent
 SHARED = Path(os.environ.get("DEPARA_SHARED", "nowhere"))
 ENTRIES = tomllib.loads((HERE / "zoo.toml").read_text())["model"]
 
@@ -144,7 +150,7 @@ def test_means_over_targets_compare_with_a_reference_in_the_same_resamples(rng):
     assert found["wrong"]["regret"] == pytest.approx(np.mean(widest))
 
 
-def test_fine_tuning_learns_and_leaves_the_model_alone(tmp_path, rng):
+def test_fine_tuning_learns_and_leaves_the_model_alone(rng):
     model = small_network(num_classes=5)
     # Red or blue pictures: nothing that a linear head does not learn at once.
     labels = np.arange(40) % 2
@@ -152,10 +158,8 @@ def test_fine_tuning_learns_and_leaves_the_model_alone(tmp_path, rng):
     for image, label in zip(images, labels, strict=True):
         image[..., 2 * label] += 100
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(model.variables)]
-    cell = tmp_path / "cell.npz"
     with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-        finetune_cell(cell, model, Labelled(images, labels), seeds=2, train=24, steps=12)
-    found = dict(np.load(cell))
+        found = fine_tuned(model, Labelled(images, labels), seeds=2, train=24, steps=12)
     assert found["accuracy"].shape == (2,)
     assert found["accuracy"].min() >= 0.9
     for kept, leaf in zip(before, jax.tree.leaves(model.variables), strict=True):
@@ -173,23 +177,74 @@ def small_network(num_classes: int) -> Model:
     return port_model(ResNet, config, variables=variables)
 
 
+def test_one_walk_gives_the_vectors_of_both_grids(rng):
+    """As `attribute` and `node_vectors` do, scaled; photographs of any size."""
+    model = small_network(num_classes=5)
+    larger = dataclasses.replace(model.spec.input, size=(96, 96), resize=None)
+    spec = dataclasses.replace(model.spec, input=larger)
+    model = dataclasses.replace(model, spec=spec)
+    images = [rng.integers(0, 255, (100 + k, 120, 3)).astype(np.uint8) for k in range(3)]
+    probe, recipe, layer = probe_of(images), RECIPES["default"], spec.encoder
+    found = graph_arrays(model, probe)
+    assert set(found) == {"features", "nodes32", "nodes96"}
+    batch = jnp.asarray(probe.array(spec.input))
+    features, maps = attribute(model.forward, model.variables, batch, (layer,), recipe)
+    np.testing.assert_allclose(found["features"], features[layer], rtol=1e-5)
+    for grid in GRIDS:
+        want = np.asarray(node_vectors(maps[layer], recipe.replace(grid=grid)))
+        want = want / np.abs(want).max(axis=1, keepdims=True)
+        # Half precision of numbers up to 1.
+        np.testing.assert_allclose(found[f"nodes{grid}"], want, atol=1e-3)
+    # Each picture has its place in the digest.
+    assert probe_of(images[::-1]).fingerprint != probe.fingerprint
+
+
+def test_the_committed_results_give_the_readmes_tables(capsys):
+    assert study.main(["--from-results"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 70
+    readme = (HERE / "README.md").read_text().splitlines()
+    for line in lines:
+        assert line in readme, f"README.md lacks: {line}"
+
+
+def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DEPARA_SHARED", str(tmp_path / "nowhere"))
+
+    def refused(*argv):
+        assert study.main([*argv, "--output", str(tmp_path / "run")]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert "cannot be read (FileNotFoundError" in refused("--from-results", "none.json")
+    (tmp_path / "other.json").write_text('{"settings": []}')
+    assert "cannot be read (KeyError" in refused("--from-results", str(tmp_path / "other.json"))
+    assert "weights file" in refused()
+    assert "does not exist" in refused("--report")
+    # A folder of cells as they were named before.
+    (tmp_path / "run/run.json").unlink()
+    (tmp_path / "run/probe").mkdir()
+    assert "something else than a run" in refused("--report")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="DEPARA_SHARED does not point to the shared data")
 def test_a_small_run_ends_in_tables(tmp_path, capsys):
-    arguments = argparse.Namespace(
-        zoo=str(HERE / "zoo.toml"), output=tmp_path, images=8, target_images=140,
-        targets="visda,fashion", fashion=tmp_path / "nothing", finetune="", seeds=1,
-        only="cifar_resnet8,person_detector,mnv1_025", results=tmp_path / "r.json",
+    config = StudyConfig(
+        zoo=(str(HERE / "zoo.toml"),), output=tmp_path / "run", images=8, target_images=140,
+        targets=("visda", "fashion"), fashion=tmp_path / "nothing", finetune=("visda",), seeds=1,
+        only=("cifar_resnet8", "person_detector", "mnv1_025"), results=tmp_path / "r.json",
         figures=tmp_path,
     )  # fmt: skip
-    study.extract(arguments)
-    kept = tmp_path / "probe/cifar_resnet8.npz"
-    stamp = kept.stat().st_mtime_ns
-    study.extract(arguments)
-    assert kept.stat().st_mtime_ns == stamp, "a complete cell was made again"
-    assert "fashion is left out" in capsys.readouterr().err
     with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-        study.report(arguments)
+        study.extract(dataclasses.replace(config, finetune=()))
+        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.*")}
+        assert len(kept) == 1 + 3 * 3 + 2  # run.json; three cells a network; the target's network
+        study.extract(dataclasses.replace(config, finetune=()))
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept, "a cell was made again"
+        assert "fashion is left out" in capsys.readouterr().err
+        lines = report(config)
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["networks"] == ["mnv1_025", "person_detector", "cifar_resnet8"]
     assert (tmp_path / "tree.png").stat().st_size < 150_000
@@ -199,4 +254,7 @@ def test_a_small_run_ends_in_tables(tmp_path, capsys):
     # Twelve classes and little data: ImageNet's features must do better than CIFAR's.
     assert np.mean(visda["truth"]["mnv1_025"]) > np.mean(visda["truth"]["cifar_resnet8"]) > 1 / 12
     assert visda["judged"]["DEPARA"]["networks"] == 3
-    assert "| DEPARA |" in capsys.readouterr().out
+    assert any(line.startswith("| DEPARA |") for line in lines)
+    # Cells of other images are not taken for these.
+    with pytest.raises(DeparaError, match="holds no graph of these networks and images"):
+        report(dataclasses.replace(config, images=9))

@@ -66,7 +66,7 @@ def test_a_run_fills_the_table_and_is_not_run_twice(tmp_path, monkeypatch):
     model = main._dry_imagenet()
 
     def run():
-        return main.run(synthetic, real, model, config, tmp_path, QUIET, cuts="2,10")
+        return main.run(synthetic, real, model, config, tmp_path, QUIET, cuts=(2, 10))
 
     first = run()
     assert first["layers"] == [2, 10]
@@ -91,7 +91,7 @@ def test_a_run_fills_the_table_and_is_not_run_twice(tmp_path, monkeypatch):
     longer = dataclasses.replace(config.scratch, epochs=2)
     other = dataclasses.replace(config, scratch=longer)
     with pytest.raises(DeparaError, match="another configuration: .*train.epochs is 1, not 2"):
-        main.run(synthetic, real, model, other, tmp_path, QUIET, cuts="2")
+        main.run(synthetic, real, model, other, tmp_path, QUIET, cuts=(2,))
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

@@ -97,10 +97,20 @@ def test_another_lambda_needs_no_new_cells(finished, models, probe):
 
 def test_a_folder_of_another_run_is_refused(finished, models, probe):
     output, weights, _ = finished
-    with pytest.raises(DeparaError, match="holds another run.*weights"):
+    with pytest.raises(DeparaError, match=r"another configuration: run\.weights\.curvature"):
         main.run(models, probe, TINY, weights | {"curvature": "x"}, output, None, QUIET)
-    with pytest.raises(DeparaError, match="holds another run.*probe"):
+    with pytest.raises(
+        DeparaError, match=r"another configuration: run\.images is 7, not 5; run\.probe"
+    ):
         main.run(models, probe.subset(range(5)), TINY, weights, output, None, QUIET)
+
+
+def test_a_run_of_an_earlier_format_is_refused_in_a_line(tmp_path, models, probe):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "00000.npz").touch()
+    (tmp_path / "run.json").write_text('{"digest": "0", "probe": "1", "images": 7}')
+    with pytest.raises(DeparaError, match="an earlier format; name a new or an empty folder"):
+        main.run(models, probe, TINY, {}, tmp_path, None, QUIET)
 
 
 def test_published_maps_score_the_published_table():
@@ -202,11 +212,11 @@ def test_probe_images_come_from_a_folder_and_its_list(tmp_path, rng):
         Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
     listed = tmp_path / "imlist.txt"
     listed.write_text("c.png\na.png\nd.png\n")
-    got = pool.probe_of(tmp_path / "images", listed, None, tmp_path)
+    got = pool.probe_of(tmp_path / "images", listed, None)
     assert [Path(id).name for id in got.ids] == ["c.png", "a.png", "d.png"]
     listed.write_text("c.png\na.png\nd.png\nbehind_the_count.png\n")
-    assert len(pool.probe_of(tmp_path / "images", listed, 3, tmp_path)) == 3
+    assert len(pool.probe_of(tmp_path / "images", listed, 3)) == 3
     with pytest.raises(DeparaError, match="does not exist"):
-        pool.probe_of(tmp_path / "images", tmp_path / "nothing.txt", None, tmp_path)
-    assert len(pool.probe_of(tmp_path / "images", None, None, tmp_path)) == 4
-    assert len(pool.probe_of(tmp_path / "images", None, 3, tmp_path)) == 3
+        pool.probe_of(tmp_path / "images", tmp_path / "nothing.txt", None)
+    assert len(pool.probe_of(tmp_path / "images", None, None)) == 4
+    assert len(pool.probe_of(tmp_path / "images", None, 3)) == 3
