@@ -106,7 +106,7 @@ def test_bad_models_are_rows_and_the_rest_goes_on(capsys, tmp_path, place, monke
     assert (code, counts(result)) == (3, (1, 0, 3))
     reasons = {row["model"]: row["reason"] for row in result["rows"]}
     assert reasons["edges"] is None
-    assert "damaged" in reasons["corners"]
+    assert "has sha256" in reasons["corners"]
     assert "NaN" in reasons["jigsaw"]
     assert "out of memory" in reasons["scale"]
     assert len(list(Store(place).addresses())) == 1

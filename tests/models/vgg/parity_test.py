@@ -127,7 +127,7 @@ def our_gradients(config, variables, images):
     """{layer: input gradient}, one shared forward pass."""
 
     def scalars(x):
-        return {name: _our_scalar(f) for name, f in forward(config)(variables, x).items()}
+        return {name: _our_scalar(f) for name, f in PureForward(VGG, config)(variables, x).items()}
 
     _, push = jax.linearize(scalars, images)
     one = jnp.ones((), images.dtype)
@@ -143,7 +143,7 @@ def our_gradients_one_by_one(config, variables, images):
     @jax.jit
     def gradient(variables, images, weights):
         def scalar(x):
-            scalars = [_our_scalar(f) for f in forward(config)(variables, x).values()]
+            scalars = [_our_scalar(f) for f in PureForward(VGG, config)(variables, x).values()]
             return jnp.dot(weights, jnp.stack(scalars))
 
         return jax.grad(scalar)(images)
@@ -187,9 +187,11 @@ def test_in_float64_the_whole_agrees_to_its_last_digits(record_property):
     x = torch_vgg.to_torch(images).requires_grad_()
     outputs = torch_vgg.outputs(network, x)
     with jax.enable_x64(True):
-        variables = jax.tree.map(lambda v: v.astype(np.float64), convert(config, state))
+        variables = jax.tree.map(
+            lambda v: v.astype(np.float64), convert(VGG, config, schemes(config), state)
+        )
         images = jnp.asarray(images)
-        features = jax.jit(forward(config))(variables, images)
+        features = jax.jit(PureForward(VGG, config))(variables, images)
         gradients = our_gradients_one_by_one(config, variables, images)
     assert gradients["classifier.6"].dtype == np.float64
     errors = {n: relative(features[n], torch_vgg.to_numpy(f.detach())) for n, f in outputs.items()}
