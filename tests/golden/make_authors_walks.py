@@ -76,7 +76,7 @@ def network(case, role):
 
 
 def stand_ins(case):
-    """Modules {name: module} that the scripts import: their networks, their utilities, torchvision."""
+    """{name: module} of what the scripts import: networks, utilities, torchvision."""
 
     def module(name, **contents):
         result = types.ModuleType(name)
@@ -85,7 +85,7 @@ def stand_ins(case):
 
     transforms = module(
         "torchvision.transforms", Resize=id, CenterCrop=id, ToTensor=str, Normalize=zip,
-        Compose=lambda _: lambda image: torch.tensor(preprocess(image, case.input)).permute(2, 0, 1),
+        Compose=lambda _: lambda image: torch_vgg.to_torch(preprocess(image, case.input)[None])[0],
     )  # fmt: skip
     models = module("models", vgg19_bn=lambda pretrained: network(case, "imagenet"))
     # Their networks get other weights as soon as they are made.

@@ -1,0 +1,60 @@
+"""The authors' layer selection against what their own scripts gave (tests/golden)."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depara_jax.models.vgg import convert, vgg, vgg_spec
+from experiments.fidelity.authors import layer_rows
+from tests.golden.authors_walks_cases import CASES, ROLES
+from tests.references.vgg_state import random_state
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "authors_walks.json"
+SHARED = Path(os.environ.get("DEPARA_SHARED", "nowhere"))
+
+
+def networks(case):
+    """{role: model}."""
+    return {
+        role: vgg(
+            case.config,
+            variables=convert(case.config, random_state(case.config, seed=seed)),
+            spec=vgg_spec(case.config, name=role, input=case.input),
+        )
+        for seed, role in enumerate(ROLES)
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "photographs",
+        pytest.param(
+            "syn2real",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(not SHARED.is_dir(), reason="no DEPARA_SHARED"),
+            ],
+        ),
+    ],
+)
+def test_rows_are_those_that_the_authors_scripts_print(name, tmp_path):
+    case, golden = CASES[name], json.loads(GOLDEN.read_text())[name]
+    probe, models = case.probe(SHARED, tmp_path), networks(case)
+    target, source, imagenet = models.values()
+    found = {
+        "source": layer_rows([target], [source], probe),
+        "imagenet": layer_rows([target, imagenet], [source, imagenet], probe),
+    }
+    for kind, rows in found.items():
+        # float32 gradients by two frameworks; edges' ranks differ nowhere.
+        print(
+            kind,
+            np.abs(rows.node - golden[kind]["V"]).max(),
+            np.abs(rows.edge - golden[kind]["E"]).max(),
+        )
+        np.testing.assert_allclose(rows.node, golden[kind]["V"], atol=3e-5)
+        np.testing.assert_allclose(rows.edge, golden[kind]["E"], atol=2e-7)
