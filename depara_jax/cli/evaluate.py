@@ -72,9 +72,15 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def read_similarity(
-    address: str, names: str | None
+    address: str, names: str | None, *, other_columns: bool = False
 ) -> "tuple[np.ndarray, list[str] | None, Mapping[str, Any]]":
-    """The matrix, its names (those of the option, else of the file, or None), its provenance."""
+    """The matrix, its names (those of the option, else of the file, or None), its provenance.
+
+    Args:
+      address: `FILE[:key]`.
+      names: what --names says.
+      other_columns: whether the columns may be other networks than the rows, whose names count.
+    """
     from depara_jax.evaluation import load_matrix
 
     matrix = load_matrix(address)
@@ -82,7 +88,7 @@ def read_similarity(
     if given is not None and len(given) != len(matrix.values):
         raise DeparaError(f"--names: {len(given)} names for a matrix of {len(matrix.values)} rows")
     if given is None and matrix.rows is not None:
-        if matrix.columns is not None and matrix.columns != matrix.rows:
+        if not other_columns and matrix.columns not in (None, matrix.rows):
             raise DeparaError(f"{address}: rows and columns of a similarity need the same names")
         given = list(matrix.rows)
     return matrix.values, given, matrix.provenance

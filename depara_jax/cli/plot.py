@@ -125,7 +125,8 @@ def add_tree(parser: argparse.ArgumentParser) -> None:
     add_matrix(parser)
     parser.add_argument(
         "--construction", default="distance", choices=("distance", "authors"),
-        help="average linkage of 1 - similarity, or the authors' single linkage of rows",
+        help="average linkage of 1 - similarity, or the authors' single linkage of rows, for which "
+        "the columns may be other networks than the rows",
     )  # fmt: skip
     parser.add_argument(
         "--families", default=None, metavar="FILE.json", help="{name: family}, to colour the names"
@@ -136,7 +137,9 @@ def draw_tree(args: argparse.Namespace) -> Any:
     """The task-similarity tree."""
     from depara_jax.reporting import similarity_tree
 
-    matrix, names, _ = read_similarity(args.similarity, args.names)
+    matrix, names, _ = read_similarity(
+        args.similarity, args.names, other_columns=args.construction == "authors"
+    )
     families = None if args.families is None else read_object(args.families)
     if families and not all(isinstance(family, str) for family in families.values()):
         raise DeparaError(f"{args.families}: expected {{name: family}}, both of them text")

@@ -24,31 +24,33 @@ def tree_linkage(similarity: Any, *, construction: Construction = "distance") ->
     """Agglomerative clustering of networks, leaves in the optimal order.
 
     Args:
-      similarity: [m, m].
+      similarity: [m, m]; for "authors" also [m, s], similarities of m targets to s networks, which
+        need not be the same.
       construction: "distance": average linkage on d_ij = 1 - s_ij / sqrt(s_ii s_jj), symmetrised (a
         cosine distance, since similarities are inner products). "authors": single linkage on the
-        rows as Euclidean features, which is what `task_similarity_tree.m` computes; the distance of
-        i and j then also contains their similarity to themselves.
+        rows as Euclidean features, which is what `task_similarity_tree.m` computes, of 18 targets
+        and 20 networks; the distance of i and j then also contains their similarity to themselves.
 
     Returns:
       scipy's linkage matrix [m - 1, 4].
 
     Raises:
-      DeparaError: not square, fewer than 2 networks, not finite, a self-similarity that is not
-        positive.
+      DeparaError: not square (with "distance"), fewer than 2 networks, not finite, a
+        self-similarity that is not positive.
       UnknownNameError: no such construction.
     """
     from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
 
+    if construction not in XLABELS:
+        raise UnknownNameError("construction", construction, XLABELS)
     size = len(np.atleast_1d(np.asarray(similarity)))
-    matrix = check_finite("similarity", similarity, (size, size))
+    columns = size if construction == "distance" else None
+    matrix = check_finite("similarity", similarity, (size, columns))
     if size < 2:
         raise DeparaError("similarity tree: needs at least 2 networks")
     if construction == "authors":
         return hierarchy.linkage(matrix, method="single", optimal_ordering=True)
-    if construction != "distance":
-        raise UnknownNameError("construction", construction, XLABELS)
     own = np.diagonal(matrix)
     if own.min() <= 0:
         raise DeparaError(
@@ -71,7 +73,7 @@ def similarity_tree(
     """The tree of networks, as TAM's Fig. 2, names coloured by family.
 
     Args:
-      similarity: [m, m].
+      similarity: [m, m]; [m, s] where the construction takes it.
       names: of the m networks.
       construction: see `tree_linkage`.
       families: name -> family, e.g. "2D", "3D", "semantic"; networks without one are gray.

@@ -70,6 +70,19 @@ def test_heatmap_and_tree_take_names_and_families(tmp_path, drawn):
     assert {t.get_text() for t in drawn[1].axes[0].get_yticklabels()} == set(names.split(","))
 
 
+def test_the_authors_tree_is_of_rows_whose_columns_are_other_networks(tmp_path, drawn, capsys):
+    with np.load(ARCHIVE) as matrices:
+        rows = np.delete(matrices["saliency"], (7, 19), axis=0)
+    targets, sources = ([f"{kind}{i}" for i in range(n)] for kind, n in (("t", 18), ("s", 20)))
+    path = tmp_path / "rows.npz"
+    np.savez(path, affinity=rows, targets=targets, sources=sources)
+    options = ["--similarity", f"{path}:affinity", "--output", tmp_path / "t.png"]
+    assert run("tree", *options, "--construction", "authors") == 0
+    assert {t.get_text() for t in drawn[0].axes[0].get_yticklabels()} == set(targets)
+    assert run("tree", *options) == 2
+    assert "rows and columns of a similarity need the same names" in capsys.readouterr().err
+
+
 def ranking(tmp_path, **more):
     rows = [
         {"rank": 1, "layer": "b", "score": 0.9, "node": 0.5, "edge": 0.4},

@@ -1,5 +1,7 @@
 """The tree: which linkage, which order, which colours."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.cluster import hierarchy
@@ -8,6 +10,7 @@ from scipy.spatial.distance import pdist
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.reporting import similarity_tree, tree_linkage
 
+MATRICES = Path(__file__).parents[1] / "golden" / "papers" / "tam_affinity_taskonomy_probe.npz"
 # Two pairs: (a, c) and (b, d).
 PAIRS = np.array(
     [[1.0, 0.1, 0.9, 0.2], [0.1, 1.0, 0.2, 0.8], [0.9, 0.2, 1.0, 0.1], [0.2, 0.8, 0.1, 1.0]]
@@ -36,6 +39,22 @@ def test_authors_construction_is_single_linkage_of_rows():
     expected = hierarchy.linkage(pdist(PAIRS), method="single", optimal_ordering=True)
     np.testing.assert_array_equal(links, expected)
     assert not np.allclose(links[:, 2], tree_linkage(PAIRS)[:, 2])
+
+
+@pytest.mark.parametrize("attribution", ["saliency", "gradient_times_input", "epsilon_lrp"])
+def test_authors_construction_takes_their_targets_by_all_tasks(attribution):
+    with np.load(MATRICES) as matrices:
+        whole = matrices[attribution]
+    # Colorization and inpainting are no targets.
+    rows = np.delete(whole, (7, 19), axis=0)
+    links = tree_linkage(rows, construction="authors")
+    # MATLAB's linkage(rows) is single linkage by Euclidean distance.
+    expected = hierarchy.linkage(pdist(rows), method="single", optimal_ordering=True)
+    np.testing.assert_array_equal(links, expected)
+    square = tree_linkage(np.delete(rows, (7, 19), axis=1), construction="authors")
+    assert np.abs(links[:, 2] - square[:, 2]).max() > 1e-3
+    with pytest.raises(DeparaError, match=r"shape \[18, 18\], got \(18, 20\)"):
+        tree_linkage(rows)
 
 
 def test_leaves_are_in_the_optimal_order(rng):
