@@ -1,15 +1,17 @@
 """The authors' layer selection as their code walks it, bugs included.
 
-`tools/vgg_extract.py` of zju-vipa/DEPARA @6cf9f6e takes gradients with regard to one batch of images,
-layer after layer and network after network, and never sets the batch's gradient back to zero; on a
-CPU an in-place ReLU overwrites the stored features of fully connected layers. It runs twice, once for
-the target's logits and once for all layers of the sources, and walks two networks each time.
+`tools/vgg_extract.py` of zju-vipa/DEPARA @6cf9f6e takes gradients with regard to one batch of
+images, layer after layer and network after network, and never sets the batch's gradient back to
+zero; on a CPU an in-place ReLU overwrites the stored features of fully connected layers. It runs
+twice, for the target's logits and for all layers of the sources, and walks two networks each time.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from depara_jax.walk import View, Walk, layer_features
@@ -18,11 +20,11 @@ from jaxtyping import Float, Float64
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of, node_vectors
 from depara_jax.models import Model
-from depara_jax.recipe import RECIPES
+from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, Maps
 
-__all__ = ["OVERWRITTEN", "SIGNED", "LayerRows", "accumulated", "layer_rows", "map_cosines"]
+__all__ = ["OVERWRITTEN", "SIGNED", "LayerRows", "accumulated", "layer_rows", "map_cosine"]
 
 RECIPE = RECIPES["depara-layer"]
 # Whole maps with their signs add up as gradients do; magnitudes and channel means come afterwards.
@@ -49,8 +51,8 @@ def layer_rows(target_run: Sequence[Model], source_run: Sequence[Model], probe: 
     """V and E as `tools/layer_select.py` prints them, of the last network of each run.
 
     The source rows are `layer_rows([target], [source], probe)`. The ImageNet rows are
-    `layer_rows([target, imagenet], [source, imagenet], probe)`: what stands for the target there are
-    the ImageNet network's own logits.
+    `layer_rows([target, imagenet], [source, imagenet], probe)`: there the ImageNet network's own
+    logits stand for the target.
 
     Args:
       target_run: VGGs in the order of the target run, one backward pass each.
@@ -88,7 +90,17 @@ def accumulated(maps: Sequence[Maps], before: Maps | None = None) -> list[Maps]:
     return list(total)[0 if before is None else 1 :]
 
 
-def map_cosines(a: Maps, b: Maps) -> Float[Array, " n"]:
-    """Image by image, cosines of two sets of signed maps: magnitudes averaged over channels."""
-    first, second = (normalize_rows(node_vectors(maps, RECIPE)) for maps in (a, b))
+def map_cosine(a: Maps, b: Maps, recipe: Recipe = RECIPE) -> float:
+    """Mean cosine over images of two sets of signed maps, as vectors of the recipe."""
+    return float(map_cosines(a, b, recipe).mean())
+
+
+def map_cosines(a: Maps, b: Maps, recipe: Recipe = RECIPE) -> Float[Array, " n"]:
+    """Image by image, cosines of two sets of signed maps, as vectors of the recipe."""
+    return _map_cosines(jnp.asarray(a), jnp.asarray(b), recipe.map_part())
+
+
+@functools.partial(jax.jit, static_argnames=("recipe",))
+def _map_cosines(a: jax.Array, b: jax.Array, recipe: Recipe) -> jax.Array:
+    first, second = (normalize_rows(node_vectors(maps, recipe)) for maps in (a, b))
     return (first * second).sum(axis=-1)

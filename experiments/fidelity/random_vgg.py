@@ -6,15 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.selection.upstream import accumulated
 
 from depara_jax.attribution import attribute
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
-from depara_jax.models.port import PureForward, random_variables
-from depara_jax.models.vgg import VGG, VGGConfig
+from depara_jax.models.vgg import VGGConfig, forward, random_variables
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
+from experiments.fidelity.authors import OVERWRITTEN, accumulated
 from experiments.fidelity.layer_half import layer_cosines
 
 __all__ = ["measure"]
@@ -45,10 +44,11 @@ def measure(
     cosines, before, edges = {}, None, {}
     for label, seed in (("first network", 0), ("second network", 1)):
         progress(f"{config.architecture} at {size} pixels: {label}")
-        variables = random_variables(VGG, config, jax.random.key(seed))
-        _, maps = attribute(PureForward(VGG, config), variables, few, layers, recipe)
-        walked, before = accumulated(maps, layers, before)
-        cosines[label] = layer_cosines(maps, walked, layers)
+        variables = random_variables(config, jax.random.key(seed))
+        _, maps = attribute(forward(config), variables, few, layers, recipe)
+        clean = [maps[layer] for layer in layers]
+        walked = accumulated(clean, before)
+        before, cosines[label] = walked[-1], layer_cosines(clean, walked)
         if label == "first network":
             constant = _spread(maps[layers[0]], few)
             edges = _alias(config, variables, images)
@@ -74,15 +74,14 @@ def _spread(maps: Any, images: jax.Array) -> float:
 
 
 def _alias(config: VGGConfig, variables: Any, images: jax.Array) -> dict[str, float]:
-    pairs = (("classifier.0", "classifier.1"), ("classifier.3", "classifier.4"))
-    names = [name for pair in pairs for name in pair]
+    names = [name for pair in OVERWRITTEN.items() for name in pair]
 
     @jax.jit
     def chosen(images: jax.Array) -> list[jax.Array]:
-        out = PureForward(VGG, config)(variables, images)
+        out = forward(config)(variables, images)
         return [out[name] for name in names]
 
     parts = [chosen(images[i : i + 8]) for i in range(0, len(images), 8)]
     features = [jnp.concatenate(column) for column in zip(*parts, strict=True)]
     of = dict(zip(names, (edges_of(f) for f in features), strict=True))
-    return {a: round(float(edge_similarity(of[a], of[b])), 3) for a, b in pairs}
+    return {a: round(float(edge_similarity(of[a], of[b])), 3) for a, b in OVERWRITTEN.items()}

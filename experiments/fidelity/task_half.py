@@ -29,8 +29,9 @@ CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lambda .03 for .25", {"lam": 0.03}),
     ("lambda .27 for .25", {"lam": 0.27}),
     ("lambda 1 for .25", {"lam": 1.0}),
+    ("node term divided by 1,000", {"node_weight": 0.001}),
 )
-PRESETS = ("depara-task-upstream", "tam", "paper", "default")
+PRESETS = ("tam", "paper", "default")
 
 
 class Terms(NamedTuple):

@@ -51,10 +51,5 @@ def test_rows_are_those_that_the_authors_scripts_print(name, tmp_path):
     }
     for kind, rows in found.items():
         # float32 gradients by two frameworks; edges' ranks differ nowhere.
-        print(
-            kind,
-            np.abs(rows.node - golden[kind]["V"]).max(),
-            np.abs(rows.edge - golden[kind]["E"]).max(),
-        )
         np.testing.assert_allclose(rows.node, golden[kind]["V"], atol=3e-5)
         np.testing.assert_allclose(rows.edge, golden[kind]["E"], atol=2e-7)

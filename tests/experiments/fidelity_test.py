@@ -13,8 +13,8 @@ from depara_jax.data import Probe
 from depara_jax.models import Model
 from depara_jax.models.vgg import VGGConfig
 from depara_jax.recipe import RECIPES
-from depara_jax.selection import rank_layers, rank_models
-from experiments.fidelity import layer_half, main, random_vgg, saliency, task_half
+from depara_jax.selection import attribution_graphs, rank_layers, rank_models
+from experiments.fidelity import authors, layer_half, main, random_vgg, saliency, task_half
 from experiments.fidelity.agreement import agreement, off_diagonal
 from tests import networks
 
@@ -67,13 +67,11 @@ def test_task_half_compares_rankings_by_each_recipe(models, probe):
     assert row["score"] == agreement(scores[0], scores[1], off_diagonal(4))
     assert "edge" not in row
     # A node term a thousand times too small leaves the order of the edges.
-    weak = result["against depara-task"]["depara-task-upstream"]["score"]
+    weak = result["against depara-task"]["node term divided by 1,000"]["score"]
     assert weak == result["edges alone"]["score"]
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"accumulate": "models"}, {"edge_normalization": "zscore"}]
-)
+@pytest.mark.parametrize("changes", [{}, {"edge_normalization": "zscore"}])
 def test_layer_half_scores_layers_as_the_library_does(models, probe, changes):
     recipe = layer_half.BASE.replace(**changes)
     evidence = layer_half.Evidence(models, probe, quiet)
@@ -84,11 +82,39 @@ def test_layer_half_scores_layers_as_the_library_does(models, probe, changes):
     np.testing.assert_allclose(rankings["edge"][1], expected.edge, atol=2e-6)  # float32
 
 
+def test_layer_half_walks_as_the_authors_do(models, probe):
+    evidence = layer_half.Evidence(models, probe, quiet)
+    found = {walk: evidence.rankings(layer_half.BASE, walk=walk) for walk in ("source", "imagenet")}
+    # The second pair is (0, 2), and 3 the network that is walked before 2.
+    target, source, third = (
+        attribution_graphs(models[i], probe, authors.SIGNED, layers=STAGES) for i in (0, 2, 3)
+    )
+    rows = np.cumsum([source[layer].nodes for layer in STAGES], axis=0)
+    before = np.sum([third[layer].nodes for layer in STAGES], axis=0)
+    own = target["answer"].nodes
+
+    def cosines(target, rows):
+        shape = (len(probe), -1, 3)
+        a, *others = (np.abs(maps.reshape(shape)).mean(axis=2) for maps in (target, *rows))
+        lengths = [np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) for b in others]
+        return [((a * b).sum(axis=1) / n).mean() for b, n in zip(others, lengths, strict=True)]
+
+    # float32 sums of up to six maps.
+    np.testing.assert_allclose(found["source"]["node"][1], cosines(own, rows), atol=2e-6)
+    expected = cosines(own + source["answer"].nodes, rows + before)
+    np.testing.assert_allclose(found["imagenet"]["node"][1], expected, atol=2e-6)  # as above
+    clean = evidence.rankings(layer_half.BASE)
+    np.testing.assert_array_equal(found["source"]["edge"], clean["edge"])
+    alone = rank_layers(models[2], models[2], probe, layer_half.BASE)
+    np.testing.assert_allclose(found["imagenet"]["edge"][1], alone.edge, atol=2e-6)  # float32
+
+
 def test_layer_half_reports_only_the_terms_that_a_change_touches(models, probe):
     result = layer_half.measure(models, probe, quiet)
     rows = result["against depara-layer"]
     assert result["pairs"] == 12
-    assert set(rows["accumulated over layers"]) == {"score", "node"}
+    assert set(rows["walked as their source rows"]) == {"score", "node"}
+    assert set(rows["walked as their ImageNet rows"]) == {"score", "node", "edge"}
     assert set(rows["centred edges for raw"]) == {"score", "edge"}
     clean = result["cosine of accumulated and clean maps"]["over layers"]
     assert clean["signed"][0] == clean["vectors"][0] == 1.0
