@@ -9,7 +9,6 @@ twice, for the target's logits and for all layers of the sources, and walks two 
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +20,11 @@ from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of, node_vectors
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
+from depara_jax.selection import attribution_graphs
 from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, Maps
 
-__all__ = ["OVERWRITTEN", "SIGNED", "LayerRows", "accumulated", "layer_rows", "map_cosine"]
+__all__ = ["OVERWRITTEN", "SIGNED", "accumulated", "layer_rows", "map_cosines", "signed_maps"]
 
 RECIPE = RECIPES["depara-layer"]
 # Whole maps with their signs add up as gradients do; magnitudes and channel means come afterwards.
@@ -33,21 +33,9 @@ SIGNED = RECIPE.replace(absolute=False, channel_reduction="none")
 OVERWRITTEN = {"classifier.0": "classifier.1", "classifier.3": "classifier.4"}
 
 
-class LayerRows(NamedTuple):
-    """Two rows of Table 2.
-
-    Attributes:
-      layers: all layers with weights, from shallow to deep.
-      node: V of each.
-      edge: E of each.
-    """
-
-    layers: tuple[str, ...]
-    node: Float64[np.ndarray, " l"]
-    edge: Float64[np.ndarray, " l"]
-
-
-def layer_rows(target_run: Sequence[Model], source_run: Sequence[Model], probe: Probe) -> LayerRows:
+def layer_rows(
+    target_run: Sequence[Model], source_run: Sequence[Model], probe: Probe
+) -> tuple[Float64[np.ndarray, " l"], Float64[np.ndarray, " l"]]:
     """V and E as `tools/layer_select.py` prints them, of the last network of each run.
 
     The source rows are `layer_rows([target], [source], probe)`. The ImageNet rows are
@@ -58,6 +46,9 @@ def layer_rows(target_run: Sequence[Model], source_run: Sequence[Model], probe: 
       target_run: VGGs in the order of the target run, one backward pass each.
       source_run: VGGs in the order of the source run, one backward pass a layer.
       probe: the images.
+
+    Returns:
+      (V, E) of each layer with weights, from shallow to deep.
     """
     *_, source = source_run
     layers = source.spec.layers_at("conv")
@@ -68,15 +59,24 @@ def layer_rows(target_run: Sequence[Model], source_run: Sequence[Model], probe: 
         maps = [v.reshape(len(v), *source.spec.input.shape) for v in chunk.vectors]
         *_, target = accumulated(maps[: len(target_run)])
         rows = accumulated(maps[len(target_run) :])[-len(layers) :]
-        cosines.append([map_cosines(target, row) for row in rows])
+        cosines.append([map_cosines(target, row, RECIPE) for row in rows])
     edges = walk.edges()
     after = layer_features(source, probe, tuple(OVERWRITTEN.values()))
     stored = dict(zip(layers, edges[-len(layers) :], strict=True))
     stored |= {layer: edges_of(jnp.asarray(after[relu])) for layer, relu in OVERWRITTEN.items()}
     own = edges[len(target_run) - 1]
     edge = [float(edge_similarity(own, stored[layer], ties=RECIPE.ties)) for layer in layers]
-    node = np.concatenate(cosines, axis=1).mean(axis=1, dtype=np.float64)
-    return LayerRows(layers, node, np.array(edge))
+    return np.concatenate(cosines, axis=1).mean(axis=1, dtype=np.float64), np.array(edge)
+
+
+def signed_maps(
+    model: Model, probe: Probe, layers: Sequence[str], target: str = "mean"
+) -> dict[str, Maps]:
+    """{layer: maps [n, h, w, c] with their signs} of the scalar that `target` names."""
+    recipe = SIGNED.replace(target=target, lam=0.0)
+    graphs = attribution_graphs(model, probe, recipe, layers=layers)
+    shape = (len(probe), *model.spec.input.shape)
+    return {layer: graph.nodes.reshape(shape) for layer, graph in graphs.items()}
 
 
 def accumulated(maps: Sequence[Maps], before: Maps | None = None) -> list[Maps]:
@@ -90,17 +90,8 @@ def accumulated(maps: Sequence[Maps], before: Maps | None = None) -> list[Maps]:
     return list(total)[0 if before is None else 1 :]
 
 
-def map_cosine(a: Maps, b: Maps, recipe: Recipe = RECIPE) -> float:
-    """Mean cosine over images of two sets of signed maps, as vectors of the recipe."""
-    return float(map_cosines(a, b, recipe).mean())
-
-
-def map_cosines(a: Maps, b: Maps, recipe: Recipe = RECIPE) -> Float[Array, " n"]:
-    """Image by image, cosines of two sets of signed maps, as vectors of the recipe."""
-    return _map_cosines(jnp.asarray(a), jnp.asarray(b), recipe.map_part())
-
-
-@functools.partial(jax.jit, static_argnames=("recipe",))
-def _map_cosines(a: jax.Array, b: jax.Array, recipe: Recipe) -> jax.Array:
+@functools.partial(jax.jit, static_argnames="recipe")
+def map_cosines(a: Maps, b: Maps, recipe: Recipe) -> Float[Array, " n"]:
+    """Image by image, cosines of two sets of signed maps as vectors of the recipe."""
     first, second = (normalize_rows(node_vectors(maps, recipe)) for maps in (a, b))
     return (first * second).sum(axis=-1)

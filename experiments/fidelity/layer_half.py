@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.walk import View, Walk
+from depara_jax.walk import layer_features
 
 from depara_jax.data import Probe
 from depara_jax.graph import edges_of
@@ -19,7 +19,7 @@ from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.types import Maps
 from experiments.fidelity.agreement import agreement
-from experiments.fidelity.authors import SIGNED, accumulated, map_cosine
+from experiments.fidelity.authors import SIGNED, accumulated, map_cosines, signed_maps
 
 __all__ = ["BASE", "layer_cosines", "measure"]
 
@@ -84,15 +84,11 @@ class Evidence:
         self.encoder, self.count = spec.encoder, len(models)
         self.points = {point: spec.layers_at(point) for point in ("conv", "activation")}
         layers = tuple(dict.fromkeys((*self.points["conv"], *self.points["activation"])))
-        views = [View(model, layers) for model in models]
+        self.features = [layer_features(model, probe, layers) for model in models]
         self.maps: dict[str, list[dict[str, Maps]]] = {}
-        for target in ("l2sq", "mean"):
+        for target in ("mean", "l2sq"):
             progress(f"layers: maps of {target}")
-            recipe = SIGNED.replace(target=target, lam=0.0)
-            chunks = list(Walk(views, probe, recipe, features=True))
-            vectors = [chunk.vectors for chunk in chunks]
-            self.maps[target] = _by_layer(vectors, layers, spec.input.shape)
-        self.features = _by_layer([chunk.features for chunk in chunks], layers, (-1,))
+            self.maps[target] = [signed_maps(model, probe, layers, target) for model in models]
 
     def rankings(
         self, recipe: Recipe, *, walk: str = "clean", images: slice = ALL
@@ -121,7 +117,7 @@ class Evidence:
                 rows = accumulated(rows, totals[third])
             elif walk == "source":
                 rows = accumulated(rows)
-            nodes.append([map_cosine(target, row, recipe) for row in rows])
+            nodes.append(_mean_cosines([target] * len(rows), rows, recipe))
             side = s if walk == "imagenet" else t
             edges.append(products(ranked[side][-1:], ranked[s][:-1])[0])
         node, edge = (np.asarray(values, np.float64) for values in (nodes, edges))
@@ -156,18 +152,6 @@ class Evidence:
         }
 
 
-def _by_layer(
-    chunks: Sequence[Sequence[Any]], layers: Sequence[str], shape: tuple[int, ...]
-) -> list[dict[str, np.ndarray]]:
-    """What a walk gave of every graph, as one {layer: [n, *shape]} a network."""
-    graphs = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-    graphs = [values.reshape(len(values), *shape) for values in graphs]
-    return [
-        dict(zip(layers, graphs[i : i + len(layers)], strict=True))
-        for i in range(0, len(graphs), len(layers))
-    ]
-
-
 def layer_cosines(clean: Sequence[Maps], other: Sequence[Maps]) -> dict[str, list[float]]:
     """Mean cosine over images of two sets of maps [n, h, w, c], layer by layer.
 
@@ -175,6 +159,11 @@ def layer_cosines(clean: Sequence[Maps], other: Sequence[Maps]) -> dict[str, lis
     over channels.
     """
     return {
-        kind: [map_cosine(a, b, recipe) for a, b in zip(clean, other, strict=True)]
+        kind: _mean_cosines(clean, other, recipe)
         for kind, recipe in (("signed", SIGNED), ("vectors", BASE))
     }
+
+
+def _mean_cosines(first: Sequence[Maps], second: Sequence[Maps], recipe: Recipe) -> list[float]:
+    recipe = recipe.map_part()  # so that the edges' choices compile nothing
+    return [float(map_cosines(a, b, recipe).mean()) for a, b in zip(first, second, strict=True)]

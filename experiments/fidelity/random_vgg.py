@@ -6,14 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from depara_jax.walk import layer_features
 
-from depara_jax.attribution import attribute
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
-from depara_jax.models.vgg import VGGConfig, forward, random_variables
-from depara_jax.recipe import Recipe
+from depara_jax.models import Model
+from depara_jax.models.vgg import VGGConfig, random_variables, vgg, vgg_spec
 from depara_jax.spec import InputSpec
-from experiments.fidelity.authors import OVERWRITTEN, accumulated
+from depara_jax.types import Maps
+from experiments.fidelity.authors import OVERWRITTEN, accumulated, signed_maps
 from experiments.fidelity.layer_half import layer_cosines
 
 __all__ = ["measure"]
@@ -38,20 +39,22 @@ def measure(
       progress: told what comes next.
       config: the shape of both.
     """
-    layers = dict(config.points)["conv"]
-    images = jnp.asarray(probe.array(InputSpec.imagenet(size, size)))
-    few, recipe = images[:map_images], Recipe(target="mean")
-    cosines, before, edges = {}, None, {}
+    spec, layers = (
+        vgg_spec(config, input=InputSpec.imagenet(size, size)),
+        dict(config.points)["conv"],
+    )
+    few = probe.subset(range(map_images))
+    cosines, before, edges, constant = {}, None, {}, 0.0
     for label, seed in (("first network", 0), ("second network", 1)):
         progress(f"{config.architecture} at {size} pixels: {label}")
         variables = random_variables(config, jax.random.key(seed))
-        _, maps = attribute(forward(config), variables, few, layers, recipe)
-        clean = [maps[layer] for layer in layers]
+        model = vgg(config, variables=variables, spec=spec)
+        clean = list(signed_maps(model, few, layers).values())
         walked = accumulated(clean, before)
         before, cosines[label] = walked[-1], layer_cosines(clean, walked)
         if label == "first network":
-            constant = _spread(maps[layers[0]], few)
-            edges = _alias(config, variables, images)
+            constant = _spread(clean[0], jnp.asarray(few.array(spec.input)))
+            edges = _alias(model, probe)
     return {
         "size": size,
         "layers": list(layers),
@@ -62,26 +65,18 @@ def measure(
         },
         "first layer's gradient, largest difference between images / largest entry": constant,
         "edges before against after the in-place ReLU, Spearman": edges,
-        "images of the edges": len(images),
+        "images of the edges": len(probe),
     }
 
 
-def _spread(maps: Any, images: jax.Array) -> float:
+def _spread(maps: Maps, images: jax.Array) -> float:
     """How far the gradients behind maps x * gradient differ between images."""
     gradient = maps / jnp.where(jnp.abs(images) > 0.1, images, jnp.nan)
     differences = jnp.nanmax(gradient, axis=0) - jnp.nanmin(gradient, axis=0)
     return float(f"{float(jnp.nanmax(differences) / jnp.nanmax(jnp.abs(gradient))):.1e}")
 
 
-def _alias(config: VGGConfig, variables: Any, images: jax.Array) -> dict[str, float]:
-    names = [name for pair in OVERWRITTEN.items() for name in pair]
-
-    @jax.jit
-    def chosen(images: jax.Array) -> list[jax.Array]:
-        out = forward(config)(variables, images)
-        return [out[name] for name in names]
-
-    parts = [chosen(images[i : i + 8]) for i in range(0, len(images), 8)]
-    features = [jnp.concatenate(column) for column in zip(*parts, strict=True)]
-    of = dict(zip(names, (edges_of(f) for f in features), strict=True))
+def _alias(model: Model, probe: Probe) -> dict[str, float]:
+    features = layer_features(model, probe, [*OVERWRITTEN, *OVERWRITTEN.values()])
+    of = {layer: edges_of(jnp.asarray(values)) for layer, values in features.items()}
     return {a: round(float(edge_similarity(of[a], of[b])), 3) for a, b in OVERWRITTEN.items()}

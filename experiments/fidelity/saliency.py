@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax.data import Probe
+from depara_jax.graph.similarity import node_cosines
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES
 from depara_jax.selection import attribution_graphs
@@ -41,7 +42,7 @@ def measure(
         maps = saliency_of_units(model.forward, model.variables, images, model.spec.encoder)
         paper.append(normalize_rows(maps.mean(axis=-1).reshape(len(probe), -1)))
     cosines = [float((a * b).sum(axis=1).mean()) for a, b in zip(code, paper, strict=True)]
-    nodes = [_mean_cosines(np.stack(vectors)) for vectors in (code, paper)]
+    nodes = [np.asarray(node_cosines(maps).mean(axis=0), np.float64) for maps in (code, paper)]
     return {
         "images": len(probe),
         "cosine of the two maps": {
@@ -79,8 +80,3 @@ def _magnitudes(
     chosen = jax.nn.one_hot(units, values.size, dtype=values.dtype)
     (gradients,) = jax.vmap(pullback)(chosen)
     return jnp.abs(gradients).sum(axis=0)
-
-
-def _mean_cosines(units: np.ndarray) -> np.ndarray:
-    """[m, m] of unit vectors [m, n, p]."""
-    return np.einsum("anp,bnp->ab", units, units).astype(np.float64) / units.shape[1]

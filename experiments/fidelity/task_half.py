@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from depara_jax.walk import layer_features
 
 from depara_jax.data import Probe
-from depara_jax.graph import edge_similarity, edges_of
+from depara_jax.graph import edges_of
+from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models
@@ -90,30 +93,21 @@ class _Walks:
 
     def __init__(self, models: Sequence[Model], probe: Probe, progress: Callable[[str], None]):
         self.models, self.probe, self.progress = models, probe, progress
-        self.nodes: dict[Recipe, np.ndarray] = {}
-        self.edges: dict[tuple[str, str], np.ndarray] = {}
+        self.known: dict[Recipe, np.ndarray] = {}
 
     def terms(self, recipe: Recipe) -> Terms:
-        node = self._node(recipe) if recipe.uses_nodes else None
-        return Terms(node, self._edge(recipe) if recipe.uses_edges else None)
+        rules = {"edge_normalization": recipe.edge_normalization, "ties": recipe.ties}
+        nodes = recipe.map_part().replace(lam=0.0, name="nodes") if recipe.uses_nodes else None
+        edges = Recipe(name="edges", node_weight=0.0, **rules) if recipe.uses_edges else None
+        return Terms(self._term(nodes, recipe.name), self._term(edges, recipe.name))
 
-    def _node(self, recipe: Recipe) -> np.ndarray:
-        key = recipe.map_part()
-        if key not in self.nodes:
-            self.progress(f"maps: {recipe.name}")
-            alone = recipe.replace(lam=0.0, node_weight=1.0)
-            result = compare_models(self.models, self.probe, alone).similarity
-            self.nodes[key] = np.asarray(result.node, np.float64)
-        return self.nodes[key]
-
-    def _edge(self, recipe: Recipe) -> np.ndarray:
-        key = (str(recipe.edge_normalization), str(recipe.ties))
-        if key not in self.edges:
-            self.progress(f"edges: {' '.join(key)}")
-            alone = Recipe(edge_normalization=key[0], ties=key[1], node_weight=0.0)
-            result = compare_models(self.models, self.probe, alone).similarity
-            self.edges[key] = np.asarray(result.edge, np.float64)
-        return self.edges[key]
+    def _term(self, alone: Recipe | None, name: str) -> np.ndarray | None:
+        """The one term that `alone` leaves of the recipe of that name, [m, m]."""
+        if alone is not None and alone not in self.known:
+            self.progress(f"{alone.name} of {name}")
+            score = compare_models(self.models, self.probe, alone).similarity.score
+            self.known[alone] = np.asarray(score, np.float64)
+        return None if alone is None else self.known[alone]
 
 
 def _kamal(
@@ -130,8 +124,7 @@ def _kamal(
         edges.append(edges_of(jnp.asarray(graph.nodes)))
     rows = {}
     for label, ones in (("upper triangle", 0), ("with the diagonal", len(probe))):
-        padded = [jnp.concatenate([e, jnp.ones(ones)]) for e in edges]
-        term = np.array([[float(edge_similarity(a, b)) for b in padded] for a in padded])
+        term = _edge_term([jnp.concatenate([e, jnp.ones(ones)]) for e in edges])
         wrong = Terms(paper.node, term)
         rows[label] = {
             "score": agreement(paper.score(recipe), wrong.score(recipe), others),
@@ -147,13 +140,18 @@ def _rsa(models: Sequence[Model], probe: Probe, progress: Callable[[str], None])
     for center in (False, True):
         edges = []
         for model in models:
-            out = model.forward(model.variables, jnp.asarray(probe.array(model.spec.input)))
-            features = jnp.reshape(out[model.spec.encoder], (len(probe), -1))
+            (features,) = layer_features(model, probe, (model.spec.encoder,)).values()
             features = features - features.mean(axis=0) if center else features
             # The cosine of rows less their mean is Pearson's correlation.
-            edges.append(edges_of(features - features.mean(axis=1, keepdims=True)))
-        terms.append(np.array([[float(edge_similarity(a, b)) for b in edges] for a in edges]))
+            edges.append(edges_of(jnp.asarray(features - features.mean(axis=1, keepdims=True))))
+        terms.append(_edge_term(edges))
     return {"edge": agreement(terms[0], terms[1], off_diagonal(len(models)))}
+
+
+def _edge_term(edges: Sequence[jax.Array]) -> np.ndarray:
+    """Spearman's correlation of the edges of all pairs, [m, m]."""
+    ranks = edge_vectors(edges)
+    return np.asarray(products(ranks, ranks), np.float64)
 
 
 def _halves(

@@ -49,7 +49,7 @@ def test_rows_are_those_that_the_authors_scripts_print(name, tmp_path):
         "source": layer_rows([target], [source], probe),
         "imagenet": layer_rows([target, imagenet], [source, imagenet], probe),
     }
-    for kind, rows in found.items():
+    for kind, (node, edge) in found.items():
         # float32 gradients by two frameworks; edges' ranks differ nowhere.
-        np.testing.assert_allclose(rows.node, golden[kind]["V"], atol=3e-5)
-        np.testing.assert_allclose(rows.edge, golden[kind]["E"], atol=2e-7)
+        np.testing.assert_allclose(node, golden[kind]["V"], atol=3e-5)
+        np.testing.assert_allclose(edge, golden[kind]["E"], atol=2e-7)
