@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["RECIPES", "Recipe", "recipe_named"]
+__all__ = ["RECIPES", "Recipe", "check_fields", "recipe_named", "without_removed"]
 
 Attribution = Literal["saliency", "gradient_x_input", "epsilon_lrp", "integrated_gradients"]
 Target = Literal["l2", "l2sq", "sum", "mean", "max"]
@@ -155,6 +156,18 @@ class Recipe:
         """All fields as plain values, for result files."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Recipe":
+        """The recipe of what `to_dict` gave, in an earlier version too.
+
+        Raises:
+          UnknownNameError: a field that there is not.
+          DeparaError: a value or a combination that a recipe refuses.
+        """
+        fields = without_removed(fields)
+        check_fields(fields)
+        return cls(**fields)
+
     def map_part(self) -> "Recipe":
         """The recipe with everything at its default that attribution maps do not depend on.
 
@@ -219,17 +232,46 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
 )  # fmt: skip
 
 
+# What reproduced bugs of the authors' code, and where it went.
+_WALKS = "the authors' walks are in experiments/fidelity/authors.py, see docs/fidelity.md"
+_GONE = {
+    "depara-task-upstream": "it was 'depara-task' with node_weight=0.001",
+    "depara-layer-upstream": _WALKS,
+    "depara-layer-upstream-cpu": _WALKS,
+    "accumulate": _WALKS,
+    "relu_alias": _WALKS,
+}
+_REMOVED = {"accumulate": "off", "relu_alias": False}
+
+
+def check_fields(names: Iterable[str]) -> None:
+    """Refuses names of fields that recipes do not have.
+
+    Raises:
+      UnknownNameError: with the near ones, or where the field went.
+    """
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("recipe field", name, known, hint=_GONE.get(name, ""))
+
+
+def without_removed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields without those of earlier versions that changed nothing in it."""
+    return {k: v for k, v in dict(fields).items() if k not in _REMOVED or v != _REMOVED[k]}
+
+
 def recipe_named(name: str, *, lam: float | None = None) -> Recipe:
     """A preset by name, with another lambda if one is given.
 
     Raises:
-      UnknownNameError: no such preset.
+      UnknownNameError: no such preset; for those that there were, the message says where they went.
 
     Example:
       >>> recipe_named("paper", lam=0.25).name
       'paper+lam=0.25'
     """
     if name not in RECIPES:
-        raise UnknownNameError("recipe", name, RECIPES)
+        raise UnknownNameError("recipe", name, RECIPES, hint=_GONE.get(name, ""))
     recipe = RECIPES[name]
     return recipe if lam is None else recipe.replace(lam=lam)

@@ -67,6 +67,31 @@ def test_a_misspelt_recipe_is_answered_with_the_near_ones():
         recipe_named("defalt")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("depara-task-upstream", "'depara-task' with node_weight=0.001"),
+        ("depara-layer-upstream", "experiments/fidelity/authors.py"),
+        ("depara-layer-upstream-cpu", "experiments/fidelity/authors.py"),
+    ],
+)
+def test_removed_presets_say_where_they_went(name, words):
+    with pytest.raises(UnknownNameError, match=words) as caught:
+        recipe_named(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_stored_recipes_are_read_back_those_of_earlier_versions_too():
+    fields = RECIPES["depara-layer"].to_dict()
+    earlier = fields | {"accumulate": "off", "relu_alias": False}
+    assert Recipe.from_dict(fields) == Recipe.from_dict(earlier) == RECIPES["depara-layer"]
+    for removed in ({"accumulate": "layers"}, {"relu_alias": True}):
+        with pytest.raises(UnknownNameError, match=r"experiments/fidelity/authors\.py"):
+            Recipe.from_dict(earlier | removed)
+    with pytest.raises(UnknownNameError, match="did you mean 'lam'"):
+        Recipe.from_dict({"lamb": 1.0})
+
+
 def test_method_settings_get_their_defaults_only_where_they_act():
     assert Recipe(attribution="epsilon_lrp").epsilon == 1e-4
     assert Recipe(attribution="integrated_gradients").steps == 50

@@ -99,7 +99,7 @@ def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
     from depara_jax.index import standard_error
     from depara_jax.recipe import Recipe
 
-    header, recipe = index.header, Recipe(**index.header.recipe)
+    header, recipe = index.header, Recipe.from_dict(index.header.recipe)
     norm = (recipe.node_weight + recipe.lam) ** 0.5
     # Of a similarity of 0; at the similarity of a graph with itself it is sqrt(2) times as much.
     error = 0.0 if header.exact else standard_error(header.dim, norm, norm)
@@ -178,8 +178,10 @@ def _graph(path: str, index: Any) -> Any:
     if not isinstance(arrays, dict) or not needed <= set(arrays):
         raise DeparaError(f"{path}: not a graph; `depara graph --output` writes one")
     try:
-        recipe = Recipe(**json.loads(str(arrays["recipe"])))
+        recipe = Recipe.from_dict(json.loads(str(arrays["recipe"])))
         origin = json.loads(str(arrays.get("provenance", "{}")))
+    except DeparaError as error:
+        raise DeparaError(f"{path}: {error}") from error
     except (ValueError, TypeError) as error:
         raise DeparaError(f"{path}: its recipe is not readable") from error
     # Probe set and recipe are looked at by the query, which knows what of a recipe counts.

@@ -56,7 +56,7 @@ def store_entries(store: Store) -> Iterator[Entry]:
         width = record["arrays"]["nodes"]["shape"][1]
         group = canonical([key["recipe"], key["probe"], key["code"], key["dtype"], width])
         yield Entry(
-            address, info["model"], key["layer"], Recipe(**info["recipe"]), key["probe"],
+            address, info["model"], key["layer"], Recipe.from_dict(info["recipe"]), key["probe"],
             info["images"], key["code"], group,
         )  # fmt: skip
 
@@ -135,7 +135,7 @@ def add_to_index(
       DeparaError: the store has graphs of other methods or probe sets only; the message says what
         differs.
     """
-    recipe = Recipe(**index.header.recipe)
+    recipe = Recipe.from_dict(index.header.recipe)
     entries = list(store_entries(store))
     reasons = [why_not(index.header, entry) for entry in entries]
     fitting = [e for e, reason in zip(entries, reasons, strict=True) if reason is None]
@@ -155,7 +155,7 @@ def why_not(header: IndexHeader, entry: Entry) -> str | None:
     """Why a graph cannot be compared with those of an index; None if it can."""
     if entry.probe != header.probe:
         return f"another probe set ({entry.probe[:12]}, the index has {header.probe[:12]})"
-    recipe = Recipe(**header.recipe)
+    recipe = Recipe.from_dict(header.recipe)
     if not _same_graphs(entry.recipe, recipe):
         return f"another recipe ({entry.recipe.name!r}, the index has {recipe.name!r})"
     if entry.code != header.code:

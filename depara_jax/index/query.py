@@ -69,7 +69,7 @@ def query_index(
     if top < 1 or shortlist < top:
         raise DeparaError(f"query: top is {top}, shortlist {shortlist}; expected 1 <= top <= "
                           "shortlist")  # fmt: skip
-    recipe = Recipe(**index.header.recipe)
+    recipe = Recipe.from_dict(index.header.recipe)
     if isinstance(model, AttributionGraph):
         _check(index, model)
         exact, own = np.asarray(embed(model, recipe)), -1

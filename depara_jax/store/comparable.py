@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.recipe import without_removed
 
 __all__ = ["COMPARED", "NotComparableError", "check_comparable", "differences"]
 
@@ -82,6 +83,7 @@ def _values(ours: Any, theirs: Any) -> str:
 def _recipes(ours: Any, theirs: Any) -> str:
     if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
         return _values(ours, theirs)
+    ours, theirs = without_removed(ours), without_removed(theirs)
     fields = sorted((ours.keys() | theirs.keys()) - {"name"})
     return _listed((field, _values(ours.get(field), theirs.get(field))) for field in fields)
 

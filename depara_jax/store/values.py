@@ -58,7 +58,9 @@ def save_features(
 def load_graph(artefact: Artefact) -> AttributionGraph:
     """The graph that an artefact of kind "graph" holds."""
     info = artefact.record["info"]
-    origin = GraphInfo(info["model"], info["layer"], info["probe"], Recipe(**info["recipe"]))
+    origin = GraphInfo(
+        info["model"], info["layer"], info["probe"], Recipe.from_dict(info["recipe"])
+    )
     arrays = artefact.arrays
     return AttributionGraph(jnp.asarray(arrays["nodes"]), jnp.asarray(arrays["edges"]), origin)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.recipe import Recipe, recipe_named
+from depara_jax.recipe import Recipe, check_fields, recipe_named
 from depara_jax.store.keys import KINDS, canonical
 
 __all__ = ["Plan", "ProbeEntry", "parse_plan", "read_plan"]
@@ -137,8 +137,7 @@ def _recipe(value: Any) -> Recipe:
     elif isinstance(value, dict):
         fields = dict(value)
         base = _text("recipes.base", fields.pop("base", "default"))
-        known = [field.name for field in dataclasses.fields(Recipe)]
-        _check_keys("recipe field", fields, known)
+        check_fields(fields)
         # TOML has 1 where a person means 1.0.
         for name in ("lam", "node_weight", "epsilon"):
             if type(fields.get(name)) is int:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.walk import View, Walk, layer_features
 from jaxtyping import Float, Float64
 
 from depara_jax.data import Probe
@@ -23,6 +22,7 @@ from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs
 from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, Maps
+from depara_jax.walk import View, Walk, layer_features
 
 __all__ = ["OVERWRITTEN", "SIGNED", "accumulated", "layer_rows", "map_cosines", "signed_maps"]
 

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.walk import layer_features
 
 from depara_jax.data import Probe
 from depara_jax.graph import edges_of
@@ -18,6 +17,7 @@ from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.types import Maps
+from depara_jax.walk import layer_features
 from experiments.fidelity.agreement import agreement
 from experiments.fidelity.authors import SIGNED, accumulated, map_cosines, signed_maps
 
@@ -107,7 +107,7 @@ class Evidence:
             for of_model in self.maps[str(recipe.target)]
         ]
         ranked = [self._ranks(index, layers, recipe, images) for index in range(self.count)]
-        totals = [sum(m[layer] for layer in layers) for m in maps] if walk == "imagenet" else []
+        totals = [accumulated([m[layer] for layer in layers])[-1] for m in maps]
         nodes, edges = [], []
         for t, s in itertools.permutations(range(self.count), 2):
             target, rows = maps[t][self.encoder], [maps[s][layer] for layer in layers]
@@ -140,7 +140,7 @@ class Evidence:
         of_layers = [[of_model[layer] for layer in layers] for of_model in maps]
         rows = {"over layers": [], "and another network": []}
         for s, clean in enumerate(of_layers):
-            before = sum(of_layers[(s + 1) % self.count])
+            before = accumulated(of_layers[(s + 1) % self.count])[-1]
             rows["over layers"].append(layer_cosines(clean, accumulated(clean)))
             rows["and another network"].append(layer_cosines(clean, accumulated(clean, before)))
         return {

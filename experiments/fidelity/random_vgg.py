@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.walk import layer_features
 
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
@@ -14,6 +13,7 @@ from depara_jax.models import Model
 from depara_jax.models.vgg import VGGConfig, random_variables, vgg, vgg_spec
 from depara_jax.spec import InputSpec
 from depara_jax.types import Maps
+from depara_jax.walk import layer_features
 from experiments.fidelity.authors import OVERWRITTEN, accumulated, signed_maps
 from experiments.fidelity.layer_half import layer_cosines
 

@@ -1,12 +1,11 @@
 """The task half: rankings of the packaged zoo under `depara-task` with one choice changed."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from depara_jax.walk import layer_features
 
 from depara_jax.data import Probe
 from depara_jax.graph import edges_of
@@ -14,6 +13,7 @@ from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models
+from depara_jax.walk import layer_features
 from experiments.fidelity.agreement import agreement, off_diagonal
 
 __all__ = ["measure"]
@@ -96,18 +96,22 @@ class _Walks:
         self.known: dict[Recipe, np.ndarray] = {}
 
     def terms(self, recipe: Recipe) -> Terms:
-        rules = {"edge_normalization": recipe.edge_normalization, "ties": recipe.ties}
-        nodes = recipe.map_part().replace(lam=0.0, name="nodes") if recipe.uses_nodes else None
-        edges = Recipe(name="edges", node_weight=0.0, **rules) if recipe.uses_edges else None
+        nodes = recipe.uses_nodes and recipe.map_part().replace(lam=0.0, name="nodes")
+        edges = recipe.uses_edges and Recipe(
+            name="edges", edge_normalization=recipe.edge_normalization, ties=recipe.ties,
+            node_weight=0.0,
+        )  # fmt: skip
         return Terms(self._term(nodes, recipe.name), self._term(edges, recipe.name))
 
-    def _term(self, alone: Recipe | None, name: str) -> np.ndarray | None:
+    def _term(self, alone: Recipe | Literal[False], name: str) -> np.ndarray | None:
         """The one term that `alone` leaves of the recipe of that name, [m, m]."""
-        if alone is not None and alone not in self.known:
+        if not alone:
+            return None
+        if alone not in self.known:
             self.progress(f"{alone.name} of {name}")
             score = compare_models(self.models, self.probe, alone).similarity.score
             self.known[alone] = np.asarray(score, np.float64)
-        return None if alone is None else self.known[alone]
+        return self.known[alone]
 
 
 def _kamal(

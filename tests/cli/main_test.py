@@ -234,6 +234,7 @@ def test_demo_ranks_and_draws(capsys, tmp_path):
         ),
         (["--target", "edges", "--zoo", "huge"], "unknown zoo 'huge'"),
         (["--target", "edges", "--recipe", "papr"], "did you mean 'paper'"),
+        (["--target", "edges", "--recipe", "depara-layer-upstream"], "experiments/fidelity"),
         (["--target", "edges", "--lam", "-1"], "lam"),
         (["--target", "edges", "--lam", "nan"], "lam"),
         (["--target", "edges", "--grid", "0"], "grid"),

@@ -304,7 +304,12 @@ def test_the_command_line(capsys, tmp_path):
     run("graph", "edges", "--probe", "photographs:probe[:6]", "--recipe", "paper",
         "--output", graph)  # fmt: skip
     assert run("index", "query", file, graph, "--store", store)[1]["matches"][0]["model"] == "edges"
+    with np.load(graph) as arrays:
+        settings = json.loads(str(arrays["recipe"])) | {"relu_alias": True}
+        earlier = dict(arrays) | {"recipe": json.dumps(settings)}
+    np.savez(tmp_path / "earlier.npz", **earlier)
     for argv, message in (
+        (("query", file, tmp_path / "earlier.npz"), "experiments/fidelity/authors.py"),
         (("query", file, "edgse"), "did you mean"),
         (("query", file, "edges", "--shortlist", 5), "--shortlist serves"),
         (("query", plan, "edges"), "not an index"),

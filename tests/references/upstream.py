@@ -1,7 +1,7 @@
-"""What the authors' two scripts compute, slow and obvious, bugs included. No line of theirs.
+"""What the authors' two scripts compute without their bugs, slow and obvious. No line of theirs.
 
-Written from the description of zju-vipa/DEPARA @6cf9f6e: the gradient is taken of a whole batch at
-once, the batch keeps it until somebody clears it, an in-place ReLU writes into what it is given.
+Written from the description of zju-vipa/DEPARA @6cf9f6e. What the scripts really give, bugs
+included, is in tests/golden/authors_walks.json.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,20 +11,9 @@ import jax
 import numpy as np
 
 
-class Batch:
-    """Images with a gradient that only `clear` sets back to zero, like a leaf tensor."""
-
-    def __init__(self, images: np.ndarray):
-        self.images = np.asarray(images)
-        self.clear()
-
-    def clear(self) -> None:
-        self.grad = np.zeros(self.images.shape)
-
-    def backward(self, scalar: Callable[[Any], Any]) -> np.ndarray:
-        """Adds the gradient of `scalar(images)` to what is there, and returns a copy of that."""
-        self.grad = self.grad + np.asarray(jax.grad(scalar)(self.images), np.float64)
-        return self.grad.copy()
+def gradient(scalar: Callable[[Any], Any], images: np.ndarray) -> np.ndarray:
+    """Of the whole batch's scalar, as one backward pass gives it."""
+    return np.asarray(jax.grad(scalar)(images), np.float64)
 
 
 def ordinal_ranks(values: np.ndarray) -> np.ndarray:
@@ -61,11 +50,11 @@ def pair_cosines(features: np.ndarray) -> np.ndarray:
 def task_graph(model: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Task transfer: map of the summed encoder output, and distances of centred features."""
     layer = model.spec.encoder
-    gradient = Batch(images).backward(lambda x: model.forward(model.variables, x)[layer].sum())
+    summed = gradient(lambda x: model.forward(model.variables, x)[layer].sum(), images)
     features = np.asarray(model.forward(model.variables, images)[layer], np.float64)
     features = features.reshape(len(images), -1)
     distances = 1 - pair_cosines(features - features.mean(axis=0))
-    return (gradient * images).mean(axis=3), distances
+    return (summed * images).mean(axis=3), distances
 
 
 def task_scores(
@@ -81,26 +70,8 @@ def task_scores(
     return np.array(scores)
 
 
-def layer_graphs(
-    model: Any, layers: Sequence[str], batch: Batch, *, clear: bool, overwritten: Sequence[str] = ()
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Layer selection, one layer after the other on one batch: (|map| channel mean, cosines).
-
-    Their loop goes through all 19 layers of every network, the target's too, of which the last
-    (logits) is used and the rest stays behind in the batch's gradient.
-
-    Args:
-      layers: all of the network's layers, shallow to deep.
-      clear: whether the gradient is set back to zero before every layer, which it never is.
-      overwritten: layers whose stored features the next, in-place ReLU writes into.
-    """
-    graphs = []
-    for layer in layers:
-        if clear:
-            batch.clear()
-        gradient = batch.backward(lambda x, k=layer: model.forward(model.variables, x)[k].mean())
-        stored = np.array(model.forward(model.variables, batch.images)[layer])
-        if layer in overwritten:
-            np.maximum(stored, 0, out=stored)
-        graphs.append((np.abs(gradient * batch.images).mean(axis=3), pair_cosines(stored)))
-    return graphs
+def layer_graph(model: Any, layer: str, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Layer selection: (channel mean of |map| of the mean output, raw cosines)."""
+    mean = gradient(lambda x: model.forward(model.variables, x)[layer].mean(), images)
+    features = np.asarray(model.forward(model.variables, images)[layer])
+    return np.abs(mean * images).mean(axis=3), pair_cosines(features)

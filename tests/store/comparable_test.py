@@ -24,6 +24,13 @@ def test_host_devices_time_command_and_a_label_do_not_count():
     assert check_comparable(origin(), elsewhere) == {}
 
 
+def test_switches_that_recipes_had_and_that_were_off_do_not_count():
+    earlier = PAPER.to_dict() | {"accumulate": "off", "relu_alias": False}
+    assert differences(origin(), origin() | {"recipe": earlier}) == {}
+    changed = {"recipe": earlier | {"accumulate": "layers"}}
+    assert differences(origin(), origin() | changed) == {"recipe": "accumulate None and layers"}
+
+
 CASES = {
     "target": {"target": "m1:answer"},
     "source": {"source": "m5"},
