@@ -1,12 +1,13 @@
 """How far two ways of scoring the same candidates agree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import spearmanr
 
-__all__ = ["agreement", "off_diagonal"]
+__all__ = ["agreement", "changed", "off_diagonal"]
 
 
 def agreement(
@@ -33,6 +34,19 @@ def agreement(
         "spearman_min": round(float(np.min(correlations)), 3),
         "best_changed": sum(int(a.argmax() != b.argmax()) for a, b in pairs),
         "queries": len(pairs),
+    }
+
+
+def changed(
+    base: Mapping[str, Float[np.ndarray, "q m"]],
+    other: Mapping[str, Float[np.ndarray, "q m"]],
+    candidates: Bool[np.ndarray, "q m"] | None = None,
+) -> dict[str, Any]:
+    """The agreement of each part, such as "score" and "node", that both have and that differs."""
+    return {
+        part: agreement(base[part], other[part], candidates)
+        for part in ("score", "node", "edge")
+        if part in base and part in other and not np.array_equal(base[part], other[part])
     }
 
 

@@ -4,7 +4,7 @@ The zoo's networks have no logits, so the target is its encoder's output here.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.types import Maps
 from depara_jax.walk import layer_features
-from experiments.fidelity.agreement import agreement
+from experiments.fidelity.agreement import changed
 from experiments.fidelity.authors import SIGNED, accumulated, map_cosines, signed_maps
 
 __all__ = ["BASE", "layer_cosines", "measure"]
@@ -54,26 +54,23 @@ def measure(
     rows = {}
     for label, changes in CHANGES:
         progress(f"layers: {label}")
-        rows[label] = _row(base, evidence.rankings(BASE.replace(**changes)))
+        rows[label] = changed(base, evidence.rankings(BASE.replace(**changes)))
     for walk, label in WALKS.items():
         progress(f"layers: {label}")
-        rows[label] = _row(base, evidence.rankings(BASE, walk=walk))
+        rows[label] = changed(base, evidence.rankings(BASE, walk=walk))
     progress("layers: halves of the probe set")
     middle = len(probe) // 2
-    halves = [evidence.rankings(BASE, images=part) for part in (slice(middle), slice(middle, None))]
+    first, second = (
+        evidence.rankings(BASE, images=part) for part in (slice(middle), slice(middle, None))
+    )
     return {
         "pairs": len(models) * (len(models) - 1),
         "images": len(probe),
         "layers": list(models[0].spec.layers_at("conv")),
         "against depara-layer": rows,
-        "other half of the images": _row(*halves),
+        "other half of the images": changed(first, second),
         "cosine of accumulated and clean maps": evidence.cosines(),
     }
-
-
-def _row(base: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    changed = [k for k in ("score", "node", "edge") if not np.array_equal(base[k], other[k])]
-    return {part: agreement(base[part], other[part]) for part in changed}
 
 
 class Evidence:
@@ -125,31 +122,26 @@ class Evidence:
 
     def _ranks(self, index: int, layers: Sequence[str], recipe: Recipe, images: slice) -> jax.Array:
         """Standardised ranks of the edges of each layer, and last of the encoder's output."""
-        edges = [
-            edges_of(
-                jnp.asarray(self.features[index][layer][images]),
-                edge_normalization=str(recipe.edge_normalization),
-            )
-            for layer in (*layers, self.encoder)
-        ]
-        return jnp.asarray(edge_vectors(jnp.stack(edges), ties=str(recipe.ties)))
+        kind = str(recipe.edge_normalization)
+        features = [self.features[index][layer][images] for layer in (*layers, self.encoder)]
+        edges = [edges_of(jnp.asarray(values), edge_normalization=kind) for values in features]
+        return jnp.asarray(edge_vectors(edges, ties=str(recipe.ties)))
 
     def cosines(self) -> dict[str, Any]:
         """How much of the clean maps is left, by layer, means over networks and images."""
-        layers, maps = self.points["conv"], self.maps["mean"]
-        of_layers = [[of_model[layer] for layer in layers] for of_model in maps]
-        rows = {"over layers": [], "and another network": []}
-        for s, clean in enumerate(of_layers):
-            before = accumulated(of_layers[(s + 1) % self.count])[-1]
-            rows["over layers"].append(layer_cosines(clean, accumulated(clean)))
-            rows["and another network"].append(layer_cosines(clean, accumulated(clean, before)))
-        return {
-            label: {
-                kind: np.mean([row[kind] for row in of_models], axis=0).round(3).tolist()
-                for kind in of_models[0]
+        clean = [[of_one[layer] for layer in self.points["conv"]] for of_one in self.maps["mean"]]
+        result = {}
+        for label in ("over layers", "and another network"):
+            rows = []
+            for s, maps in enumerate(clean):
+                other = accumulated(clean[(s + 1) % self.count])[-1]
+                walked = accumulated(maps, None if label == "over layers" else other)
+                rows.append(layer_cosines(maps, walked))
+            result[label] = {
+                kind: np.mean([row[kind] for row in rows], axis=0).round(3).tolist()
+                for kind in rows[0]
             }
-            for label, of_models in rows.items()
-        }
+        return result
 
 
 def layer_cosines(clean: Sequence[Maps], other: Sequence[Maps]) -> dict[str, list[float]]:

@@ -39,10 +39,8 @@ def measure(
       progress: told what comes next.
       config: the shape of both.
     """
-    spec, layers = (
-        vgg_spec(config, input=InputSpec.imagenet(size, size)),
-        dict(config.points)["conv"],
-    )
+    spec = vgg_spec(config, input=InputSpec.imagenet(size, size))
+    layers = spec.layers_at("conv")
     few = probe.subset(range(map_images))
     cosines, before, edges, constant = {}, None, {}, 0.0
     for label, seed in (("first network", 0), ("second network", 1)):

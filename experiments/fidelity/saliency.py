@@ -20,7 +20,6 @@ from experiments.fidelity.agreement import agreement, off_diagonal
 __all__ = ["measure", "saliency_of_units"]
 
 CODE = RECIPES["tam"].replace(attribution="saliency")
-_UNITS = 256  # gradients at a time
 
 
 def measure(
@@ -38,9 +37,12 @@ def measure(
     for model in models:
         (graph,) = attribution_graphs(model, probe, CODE).values()
         code.append(normalize_rows(graph.nodes))
-        images = jnp.asarray(probe.array(model.spec.input))
-        maps = saliency_of_units(model.forward, model.variables, images, model.spec.encoder)
-        paper.append(normalize_rows(maps.mean(axis=-1).reshape(len(probe), -1)))
+        # A loop in Python: XLA runs convolutions inside its own loops on one core.
+        maps = [
+            saliency_of_units(model.forward, model.variables, image, model.spec.encoder)
+            for image in jnp.asarray(probe.array(model.spec.input))
+        ]
+        paper.append(normalize_rows(jnp.stack(maps).mean(axis=-1).reshape(len(probe), -1)))
     cosines = [float((a * b).sum(axis=1).mean()) for a, b in zip(code, paper, strict=True)]
     nodes = [np.asarray(node_cosines(maps).mean(axis=0), np.float64) for maps in (code, paper)]
     return {
@@ -53,30 +55,10 @@ def measure(
     }
 
 
+@functools.partial(jax.jit, static_argnums=(0, 3))
 def saliency_of_units(
-    forward: Any, variables: Any, images: Float[jax.Array, "n h w c"], layer: str
-) -> Float[jax.Array, "n h w c"]:
-    """mean_k |d r_k / d x| over the units r_k of a layer (TAM, section 3.3), image by image."""
-    count = jax.eval_shape(forward, variables, images)[layer].size // len(images)
-    maps = []
-    for image in images:
-        # A loop in Python: XLA runs convolutions inside its own loops on one core.
-        parts = [
-            _magnitudes(forward, layer, variables, image, np.arange(i, i + _UNITS))
-            for i in range(0, count, _UNITS)
-        ]
-        maps.append(sum(parts) / count)
-    return jnp.stack(maps)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _magnitudes(
-    forward: Any, layer: str, variables: Any, image: jax.Array, units: np.ndarray
-) -> jax.Array:
-    """Sum over some units of |d r_k / d x|; positions past the last unit add nothing."""
-    values, pullback = jax.vjp(
-        lambda image: forward(variables, image[None])[layer].reshape(-1), image
-    )
-    chosen = jax.nn.one_hot(units, values.size, dtype=values.dtype)
-    (gradients,) = jax.vmap(pullback)(chosen)
-    return jnp.abs(gradients).sum(axis=0)
+    forward: Any, variables: Any, image: Float[jax.Array, "h w c"], layer: str
+) -> Float[jax.Array, "h w c"]:
+    """mean_k |d r_k / d x| over the units r_k of a layer (TAM, section 3.3)."""
+    units = jax.jacrev(lambda image: forward(variables, image[None])[layer].reshape(-1))(image)
+    return jnp.abs(units).mean(axis=0)

@@ -1,7 +1,7 @@
 """The task half: rankings of the packaged zoo under `depara-task` with one choice changed."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from depara_jax.models import Model
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection import attribution_graphs, compare_models
 from depara_jax.walk import layer_features
-from experiments.fidelity.agreement import agreement, off_diagonal
+from experiments.fidelity.agreement import agreement, changed, off_diagonal
 
 __all__ = ["measure"]
 
@@ -37,18 +37,6 @@ CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
 PRESETS = ("tam", "paper", "default")
 
 
-class Terms(NamedTuple):
-    """Both terms for all pairs of m models, [m, m]; None where the recipe leaves one out."""
-
-    node: np.ndarray | None
-    edge: np.ndarray | None
-
-    def score(self, recipe: Recipe) -> np.ndarray:
-        """The recipe's weighted sum."""
-        parts = [(recipe.node_weight, self.node), (recipe.lam, self.edge)]
-        return np.sum([w * term for w, term in parts if w > 0 and term is not None], axis=0)
-
-
 def measure(
     models: Sequence[Model], probe: Probe, progress: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -64,26 +52,25 @@ def measure(
     rows = {}
     recipes = [(label, BASE.replace(**changes)) for label, changes in CHANGES]
     for label, recipe in [*recipes, *((name, RECIPES[name]) for name in PRESETS)]:
-        terms = walk.terms(recipe)
-        rows[label] = {"score": agreement(base.score(BASE), terms.score(recipe), others)}
-        for part in ("node", "edge"):
-            before, after = getattr(base, part), getattr(terms, part)
-            if before is not None and after is not None and not np.array_equal(before, after):
-                rows[label][part] = agreement(before, after, others)
-    assert base.node is not None
-    assert base.edge is not None
+        rows[label] = changed(base, walk.terms(recipe), others)
+    progress("halves of the probe set")
+    count = len(probe) // 2
+    first, second = (
+        {"score": _Walks(models, probe.subset(rows), progress).terms(BASE)["score"]}
+        for rows in (range(count), range(count, 2 * count))
+    )
     return {
         "models": len(models),
         "images": len(probe),
         "against depara-task": rows,
-        "edges alone": {"score": agreement(base.score(BASE), base.edge, others)},
+        "edges alone": {"score": agreement(base["score"], base["edge"], others)},
         "kamal edges against paper": _kamal(models, probe, walk, progress),
         "RSA on centred features against RSA": _rsa(models, probe, progress),
-        "other half of the images": _halves(models, probe, progress),
-        "smallest mean cosine of two models": round(float(base.node[others].min()), 4),
+        "other half of the images": changed(first, second, others),
+        "smallest mean cosine of two models": round(float(base["node"][others].min()), 4),
         "spread over pairs": {
-            "node": round(float(base.node[others].std()), 4),
-            "edge": round(float(base.edge[others].std()), 4),
+            "node": round(float(base["node"][others].std()), 4),
+            "edge": round(float(base["edge"][others].std()), 4),
         },
     }
 
@@ -95,23 +82,29 @@ class _Walks:
         self.models, self.probe, self.progress = models, probe, progress
         self.known: dict[Recipe, np.ndarray] = {}
 
-    def terms(self, recipe: Recipe) -> Terms:
-        nodes = recipe.uses_nodes and recipe.map_part().replace(lam=0.0, name="nodes")
-        edges = recipe.uses_edges and Recipe(
-            name="edges", edge_normalization=recipe.edge_normalization, ties=recipe.ties,
-            node_weight=0.0,
-        )  # fmt: skip
-        return Terms(self._term(nodes, recipe.name), self._term(edges, recipe.name))
+    def terms(self, recipe: Recipe) -> dict[str, np.ndarray]:
+        """Those of "node" and "edge" that the recipe uses, and "score", [m, m] each."""
+        parts = {}
+        if recipe.uses_nodes:
+            parts["node"] = self._term(recipe.map_part().replace(lam=0.0, name="nodes"))
+        if recipe.uses_edges:
+            kind, ties = recipe.edge_normalization, recipe.ties
+            alone = Recipe(name="edges", edge_normalization=kind, ties=ties, node_weight=0.0)
+            parts["edge"] = self._term(alone)
+        return {**parts, "score": _score(parts, recipe)}
 
-    def _term(self, alone: Recipe | Literal[False], name: str) -> np.ndarray | None:
-        """The one term that `alone` leaves of the recipe of that name, [m, m]."""
-        if not alone:
-            return None
+    def _term(self, alone: Recipe) -> np.ndarray:
+        """The one term that a recipe leaves, [m, m]."""
         if alone not in self.known:
-            self.progress(f"{alone.name} of {name}")
+            self.progress(f"{alone.name}: {alone.target}, {alone.edge_normalization}")
             score = compare_models(self.models, self.probe, alone).similarity.score
             self.known[alone] = np.asarray(score, np.float64)
         return self.known[alone]
+
+
+def _score(parts: Mapping[str, np.ndarray], recipe: Recipe) -> np.ndarray:
+    weights = {"node": recipe.node_weight, "edge": recipe.lam}
+    return np.sum([weights[part] * term for part, term in parts.items()], axis=0)
 
 
 def _kamal(
@@ -129,11 +122,8 @@ def _kamal(
     rows = {}
     for label, ones in (("upper triangle", 0), ("with the diagonal", len(probe))):
         term = _edge_term([jnp.concatenate([e, jnp.ones(ones)]) for e in edges])
-        wrong = Terms(paper.node, term)
-        rows[label] = {
-            "score": agreement(paper.score(recipe), wrong.score(recipe), others),
-            "edge": agreement(np.asarray(paper.edge), term, others),
-        }
+        parts = {"node": paper["node"], "edge": term}
+        rows[label] = changed(paper, {**parts, "score": _score(parts, recipe)}, others)
     return rows
 
 
@@ -156,16 +146,3 @@ def _edge_term(edges: Sequence[jax.Array]) -> np.ndarray:
     """Spearman's correlation of the edges of all pairs, [m, m]."""
     ranks = edge_vectors(edges)
     return np.asarray(products(ranks, ranks), np.float64)
-
-
-def _halves(
-    models: Sequence[Model], probe: Probe, progress: Callable[[str], None]
-) -> dict[str, Any]:
-    """A yardstick: the same recipe on the first and on the second half of the images."""
-    progress("halves of the probe set")
-    count = len(probe) // 2
-    first, second = (
-        np.asarray(compare_models(models, probe.subset(rows), BASE).similarity.score, np.float64)
-        for rows in (range(count), range(count, 2 * count))
-    )
-    return {"score": agreement(first, second, off_diagonal(len(models)))}
