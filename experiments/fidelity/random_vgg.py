@@ -10,7 +10,8 @@ import numpy as np
 from depara_jax.data import Probe
 from depara_jax.graph import edge_similarity, edges_of
 from depara_jax.models import Model
-from depara_jax.models.vgg import VGGConfig, random_variables, vgg, vgg_spec
+from depara_jax.models.port import port_model, port_spec, random_variables
+from depara_jax.models.vgg import VGG, VGGConfig
 from depara_jax.spec import InputSpec
 from depara_jax.types import Maps
 from depara_jax.walk import layer_features
@@ -39,14 +40,14 @@ def measure(
       progress: told what comes next.
       config: the shape of both.
     """
-    spec = vgg_spec(config, input=InputSpec.imagenet(size, size))
+    spec = port_spec(config, input=InputSpec.imagenet(size, size))
     layers = spec.layers_at("conv")
     few = probe.subset(range(map_images))
     cosines, before, edges, constant = {}, None, {}, 0.0
     for label, seed in (("first network", 0), ("second network", 1)):
         progress(f"{config.architecture} at {size} pixels: {label}")
-        variables = random_variables(config, jax.random.key(seed))
-        model = vgg(config, variables=variables, spec=spec)
+        variables = random_variables(VGG, config, jax.random.key(seed))
+        model = port_model(VGG, config, variables=variables, spec=spec)
         clean = list(signed_maps(model, few, layers).values())
         walked = accumulated(clean, before)
         before, cosines[label] = walked[-1], layer_cosines(clean, walked)

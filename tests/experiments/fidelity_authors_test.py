@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depara_jax.models.vgg import convert, vgg, vgg_spec
+from depara_jax.models.port import convert, port_model, port_spec
+from depara_jax.models.vgg import VGG, schemes
 from experiments.fidelity.authors import layer_rows
 from tests.golden.authors_walks_cases import CASES, ROLES
 from tests.references.vgg_state import random_state
@@ -18,14 +19,13 @@ SHARED = Path(os.environ.get("DEPARA_SHARED", "nowhere"))
 
 def networks(case):
     """{role: model}."""
-    return {
-        role: vgg(
-            case.config,
-            variables=convert(case.config, random_state(case.config, seed=seed)),
-            spec=vgg_spec(case.config, name=role, input=case.input),
-        )
-        for seed, role in enumerate(ROLES)
-    }
+    models = {}
+    for seed, role in enumerate(ROLES):
+        weights = random_state(case.config, seed=seed)
+        variables = convert(VGG, case.config, schemes(case.config), weights)
+        spec = port_spec(case.config, name=role, input=case.input)
+        models[role] = port_model(VGG, case.config, variables=variables, spec=spec)
+    return models
 
 
 @pytest.mark.parametrize(
