@@ -23,17 +23,18 @@ from depara_jax.estimators.subspaces import directions
 __all__ = ["PAIRWISE", "estimate_pairs"]
 
 
+_directions = jax.jit(directions, static_argnums=1)
+
+
 def _inner_products(
     vector: Callable[[Array], Array], features: Sequence[Array]
 ) -> Float[np.ndarray, "m m"]:
-    compiled = jax.jit(vector)
-    rows = jnp.stack([compiled(one) for one in features])
+    rows = jnp.stack([vector(one) for one in features])
     return np.asarray(matmul(rows, rows.T))
 
 
 def _svcca(features: Sequence[Array], energy: float = 0.99) -> Float[np.ndarray, "m m"]:
-    compiled = jax.jit(partial(directions, energy=energy))
-    found = [compiled(one) for one in features]
+    found = [_directions(one, energy) for one in features]
     bases = [np.asarray(one.left)[:, np.asarray(one.kept)] for one in found]
     matrix = np.zeros((len(bases), len(bases)))
     for i, left in enumerate(bases):
@@ -46,13 +47,13 @@ def _svcca(features: Sequence[Array], energy: float = 0.99) -> Float[np.ndarray,
 
 def _kernel(kernel: Kernel, least: int, debiased: bool) -> tuple[int, Callable[..., Any]]:
     vector = partial(kernel_vector, kernel=kernel, debiased=debiased)
-    return least, partial(_inner_products, vector)
+    return least, partial(_inner_products, jax.jit(vector))
 
 
 # {estimator: (how many samples it needs, [n, d] of every network -> [m, m])}
 PAIRWISE: Mapping[str, tuple[int, Callable[[Sequence[Array]], np.ndarray]]] = MappingProxyType(
     {
-        "rsa": (3, partial(_inner_products, rsa_vector)),
+        "rsa": (3, partial(_inner_products, jax.jit(rsa_vector))),
         "cka_linear": _kernel("linear", 2, debiased=False),
         "cka_linear_debiased": _kernel("linear", 4, debiased=True),
         "cka_rbf": _kernel("rbf", 2, debiased=False),

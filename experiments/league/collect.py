@@ -1,13 +1,12 @@
 """From a finished run's stages to its one small results file."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from depara_jax.evaluation import ordinal_ahp, win_rates
+from depara_jax.evaluation import ordinal_ahp
 from experiments.league.config import RANDOM, StudyConfig
 from experiments.league.judge import by_method, judge
 from experiments.league.methods import Method
@@ -32,19 +31,12 @@ def collect(
     names = tuple(encoder.name for encoder in config.encoders)
     assert set(names) == set(trained) == set(transfer), "a stage has other networks"
     ordered = [transfer[name] for name in names]
-    losses = np.stack([one.losses.mean(axis=2) for one in ordered])
-    images = ordered[0].losses.shape[2]
-    spread = np.stack([one.losses.mean(axis=1).std(axis=1, ddof=1) for one in ordered])
-    ahp, wins = _affinities(config, transfer, names)
     results = Results(
         meta=meta,
         names=names,
         targets=config.tasks,
-        losses=losses,
-        spread=spread / math.sqrt(images),
-        accuracy=np.stack([one.accuracy for one in ordered]),
-        ahp=ahp,
-        wins=wins,
+        losses=np.stack([one.losses.mean(axis=2) for one in ordered]),
+        ahp=_affinities(config, transfer, names),
         knn=np.stack([one.knn for one in ordered]),
         probe=np.stack([one.probe for one in ordered]),
         quality=np.array([_quality(trained[name]) for name in names]),
@@ -67,9 +59,9 @@ def _quality(result: Mapping[str, Any]) -> float:
 
 def _affinities(
     config: StudyConfig, transfer: Mapping[str, Transfer], names: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Taskonomy's two affinities [e, t] within each architecture and seed."""
-    ahp, wins = (np.full((len(names), len(config.tasks)), np.nan) for _ in range(2))
+) -> np.ndarray:
+    """Taskonomy's ordinal affinities [e, t] within each architecture and seed."""
+    ahp = np.full((len(names), len(config.tasks)), np.nan)
     for architecture, _ in config.architectures:
         for seed in range(config.seeds):
             group = [
@@ -81,9 +73,7 @@ def _affinities(
                 rows = [names.index(name) for name in sources]
                 cases = np.stack([transfer[name].losses[t].reshape(-1) for name in sources])
                 ahp[rows, t] = ordinal_ahp(cases)
-                rates = win_rates(cases)
-                wins[rows, t] = (rates.sum(axis=1) - 0.5) / (len(rates) - 1)
-    return ahp, wins
+    return ahp
 
 
 def _sweep_scores(results: Results, sweep: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from experiments.mini_taskonomy.tasks import Task
 from experiments.mini_taskonomy.views import Example
 
 __all__ = ["RIDGES", "Coded", "coded", "design", "knn_error", "predictions"]
-__all__ += ["probe_error", "readout_errors"]
+__all__ += ["probe_error", "readout_losses"]
 
 # Of standardised entries, whose Gram matrix over the number of rows has a unit diagonal.
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -77,16 +77,16 @@ def design(task: Task, features: Float[Array, "n h w c"]) -> Float[np.ndarray, "
     return np.asarray(rows)
 
 
-def readout_errors(
+def readout_losses(
     rows: Float[np.ndarray, "n p d"],
     targets: Coded,
     test_rows: Float[np.ndarray, "m p d"],
     test: Coded,
-) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m q"]]:
-    """Trains a readout; returns each test image's loss, and its mean prediction over places."""
+) -> Float[np.ndarray, " m"]:
+    """Trains a readout; returns each test image's loss."""
     best = int(np.argmin(_held_out_losses(rows, targets)))
     (guess,) = predictions(rows, targets, test_rows, RIDGES[best : best + 1])
-    return _image_losses(guess, test), guess.mean(axis=1)
+    return _image_losses(guess, test)
 
 
 def probe_error(rows: Float[np.ndarray, "n p d"], targets: Coded) -> float:

@@ -123,7 +123,7 @@ def _lambda(study: Study, pictures: Path) -> str:
     curves = {f"V + lambda E, {name}": lambda_curve(study, f"edge/{key}") for name, key in (
         ("z-scored edges", "zscore"), ("raw edges", "raw"),
     )}  # fmt: skip
-    scores = {name: figures.scores_of(curve) for name, curve in curves.items()}
+    scores = {name: [score(v) for v in curve.values()] for name, curve in curves.items()}
     xs = list(next(iter(curves.values())))
     picture = figures.curve_figure(
         xs, scores, title="weight of the edge term", xlabel="lambda", ends=("V alone", "E alone")

@@ -28,7 +28,6 @@ class Target(NamedTuple):
     draws: Coded
     labelled: Coded
     test: Coded
-    classes: np.ndarray | None
 
 
 def target_examples(
@@ -77,7 +76,6 @@ def all_targets(
                 Coded(*by_draw),
                 answers.part(slice(used, None)),
                 coded(task, tests, statistics, side),
-                np.asarray(tests.target) if task.kind == "classes" else None,
             )
         )
     return inputs, targets

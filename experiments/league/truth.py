@@ -16,7 +16,7 @@ import numpy as np
 from experiments.common.cells import Cells
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
-from experiments.league.readouts import design, knn_error, probe_error, readout_errors
+from experiments.league.readouts import design, knn_error, probe_error, readout_losses
 from experiments.league.targets import LABELLED_IMAGES, Target, all_targets
 from experiments.mini_taskonomy.data import Data
 
@@ -30,14 +30,12 @@ class Transfer(NamedTuple):
 
     Attributes:
       losses: [targets, draws, test images], squared error over the training targets' variance.
-      accuracy: [targets, draws], NaN where the target is not a class.
       knn: [targets] leave-one-out loss of 5 nearest neighbours on labelled target images.
       probe: [targets] loss of a linear probe on a quarter of them.
       seconds: for all of it.
     """
 
     losses: np.ndarray
-    accuracy: np.ndarray
     knn: np.ndarray
     probe: np.ndarray
     seconds: float
@@ -91,28 +89,24 @@ def _measure(
     model = load_encoder(config, cells, encoder)
     features = [_features(model.forward, model.variables, images) for images in inputs]
     rows = [_on_target(features[target.place], target) for target in targets]
-    losses, accuracy, knn, probe = map(np.array, zip(*rows, strict=True))
-    return Transfer(losses, accuracy, knn, probe, time.perf_counter() - started)
+    losses, knn, probe = map(np.array, zip(*rows, strict=True))
+    return Transfer(losses, knn, probe, time.perf_counter() - started)
 
 
-def _on_target(features: jax.Array, target: Target) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Losses [draws, images], accuracy [draws], and what the two labelled estimators say."""
+def _on_target(features: jax.Array, target: Target) -> tuple[np.ndarray, float, float]:
+    """Losses [draws, images], and what the two labelled estimators say."""
     draws, tests = len(target.draws.values), len(target.test.values)
     rows = design(target.task, features)
     cuts = [len(rows) - tests - LABELLED_IMAGES, len(rows) - tests]
     train, labelled, held = np.split(rows, cuts)
-    per_draw = train.reshape(draws, -1, *train.shape[1:])
-    fitted = [
-        readout_errors(per_draw[i], target.draws.part(i), held, target.test) for i in range(draws)
+    losses = [
+        readout_losses(some, target.draws.part(i), held, target.test)
+        for i, some in enumerate(np.split(train, draws))
     ]
-    losses, guesses = (np.stack(parts) for parts in zip(*fitted, strict=True))
-    accuracy = np.full(draws, np.nan)
-    if target.classes is not None:
-        accuracy = np.asarray((guesses.argmax(-1) == target.classes).mean(-1))
     near = np.asarray(features)[cuts[0] : cuts[1]]
     pooled = near.reshape(len(near), 4, near.shape[1] // 4, 4, near.shape[2] // 4, -1)
     knn = knn_error(pooled.mean((2, 4)).reshape(len(near), -1), target.labelled)
-    return losses, accuracy, knn, probe_error(labelled, target.labelled)
+    return np.stack(losses), knn, probe_error(labelled, target.labelled)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -88,10 +88,10 @@ def test_what_does_not_count_does_not_move_a_readout(rng):
     weights[:, 1] = 0.0  # the second place of every image
     moved = values + (1 - weights) * rng.normal(size=values.shape).astype(np.float32)
     one, other = (
-        readouts.readout_errors(
+        readouts.readout_losses(
             rows[:32], readouts.Coded(v[:32], weights[:32]), rows[32:],
             readouts.Coded(v[32:], weights[32:]),
-        )[0]
+        )
         for v in (values, moved)
     )  # fmt: skip
     np.testing.assert_allclose(one, other, rtol=1e-6)  # float32
@@ -103,7 +103,7 @@ def test_a_readout_finds_what_is_there_and_nothing_where_there_is_nothing(rng):
     for values, low, high in ((signal, 0.0, 1e-3), (noise, 0.8, 1.3)):
         coded = readouts.Coded(values, np.ones_like(values))
         train, test = coded.part(slice(120)), coded.part(slice(120, None))
-        errors, _ = readouts.readout_errors(rows[:120], train, rows[120:], test)
+        errors = readouts.readout_losses(rows[:120], train, rows[120:], test)
         assert low <= float(errors.mean()) <= high
         probe = readouts.probe_error(rows[:120], train)
         assert low <= probe <= high
@@ -147,7 +147,6 @@ def made_results(seed: int = 0, seeds: int = 3) -> results.Results:
                 losses[i, t] = 0.1
             elif e.task != RANDOM:
                 losses[i, t] = 0.5 - like[t, place[e.task]] * 0.2
-    shape = (len(encoders), len(TASK_NAMES))
     methods = {key for method in METHODS for key, _ in method.parts}
     meta = {"config": {"least_agreement": 0.6}, "parameters": {"residual": 9, "plain": 5}}
     return results.Results(
@@ -155,10 +154,7 @@ def made_results(seed: int = 0, seeds: int = 3) -> results.Results:
         names=tuple(e.name for e in encoders),
         targets=TASK_NAMES,
         losses=losses,
-        spread=np.full(shape, 0.01),
-        accuracy=np.full(losses.shape, np.nan),
         ahp=1 - losses.mean(axis=2),
-        wins=1 - losses.mean(axis=2),
         knn=losses.mean(axis=2),
         probe=losses.mean(axis=2),
         quality=rng.uniform(size=len(encoders)),

@@ -14,6 +14,7 @@ class Draw:
         self.bits = np.random.PCG64(seed)
 
     def __call__(self, *shape):
+        """The next numbers, in that shape."""
         raw = self.bits.random_raw(int(np.prod(shape))) >> np.uint64(40)
         return (raw.astype(np.float32) * np.float32(2.0**-23) - 1).reshape(shape)
 
