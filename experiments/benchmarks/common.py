@@ -26,7 +26,7 @@ def script(
     quick: Mapping[str, Any] = types.MappingProxyType({}),
     *,
     about: str | None,
-) -> Callable[[Sequence[str] | None], int]:
+) -> Callable[..., int]:
     """A benchmark's `main`: prints a JSON line for everything that it measures.
 
     Args:

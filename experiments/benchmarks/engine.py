@@ -1,5 +1,6 @@
 """The attribution engine against PyTorch: what its two benchmarks measure in the same way."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,10 +53,8 @@ def engine_line(
     program, *args = ours(**options)
     compiled, _, compile_s = timed(lambda: jax.jit(program).lower(*args).compile())
     calls: dict[str, Any] = {"ours": lambda: jax.block_until_ready(compiled(*args))}
-    try:
+    with contextlib.suppress(ImportError):
         calls |= peers(**options)
-    except ImportError:
-        pass
     times = interleaved(calls, {name: repeats(name) for name in calls})
     floor, mine = product_floor(program, *args), times["ours"]
     clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"

@@ -12,7 +12,7 @@ __all__ = ["copy_rate", "matmul_rate", "product_floor", "rates"]
 
 
 def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, float]:
-    """Best of `repeats` by processor seconds, in numpy: GFLOP/s, GB/s, million values sorted a second.
+    """Best of `repeats` by processor seconds, numpy: GFLOP/s, GB/s, million sorted values a second.
 
     Call it where OpenBLAS has one thread (`fresh_process(..., one_thread=True)`).
     """

@@ -106,9 +106,8 @@ def _patches(images: Sequence[np.ndarray], side: int, count: int) -> UInt8[np.nd
     step = side if side == SIZE else side // 2
 
     def corners(index: int, height: int, width: int) -> list[tuple[int, int]]:
-        grid = itertools.product(
-            range(0, height - side + 1, step), range(0, width - side + 1, step)
-        )
+        tops, lefts = (range(0, size - side + 1, step) for size in (height, width))
+        grid = itertools.product(tops, lefts)
         return sorted(grid, key=lambda c: hashlib.sha256(f"{index}:{c}".encode()).digest())
 
     found = in_turn(map(_resized, images), side, corners)

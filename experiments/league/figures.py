@@ -46,9 +46,7 @@ def sweep_figure(sweep: Sweep) -> "Figure":
     return _labelled(figure, axes, labels, title=sweep.title)
 
 
-def _labelled(
-    figure: "Figure", axes: "Axes", labels: Sequence[str], *, title: str = ""
-) -> "Figure":
+def _labelled(figure: "Figure", axes: "Axes", labels: Sequence[str], title: str = "") -> "Figure":
     axes.set_yticks(range(len(labels)), labels)
     axes.axvline(0, color=GRAY, linewidth=0.8)
     tidy(axes, title=title, xlabel=LABEL)

@@ -88,8 +88,8 @@ def _measure(
     started = time.perf_counter()
     model = load_encoder(config, cells, encoder)
     features = [_features(model.forward, model.variables, images) for images in inputs]
-    rows = [_on_target(features[target.place], target) for target in targets]
-    losses, knn, probe = map(np.array, zip(*rows, strict=True))
+    rows: list[tuple[Any, Any, Any]] = [_on_target(features[t.place], t) for t in targets]
+    losses, knn, probe = (np.array(parts) for parts in zip(*rows, strict=True))
     return Transfer(losses, knn, probe, time.perf_counter() - started)
 
 
