@@ -72,7 +72,8 @@ def measure_transfer(
             images=fingerprint,
             sizes=sizes,
         )
-        found[encoder.name] = Transfer(**content | {"seconds": float(content["seconds"])})
+        content["seconds"] = float(content["seconds"])
+        found[encoder.name] = Transfer(**content)
         progress(f"transfer from {encoder.name}")
     return found
 
@@ -88,9 +89,11 @@ def _measure(
     started = time.perf_counter()
     model = load_encoder(config, cells, encoder)
     features = [_features(model.forward, model.variables, images) for images in inputs]
-    rows: list[tuple[Any, Any, Any]] = [_on_target(features[t.place], t) for t in targets]
-    losses, knn, probe = (np.array(parts) for parts in zip(*rows, strict=True))
-    return Transfer(losses, knn, probe, time.perf_counter() - started)
+    rows = [_on_target(features[t.place], t) for t in targets]
+    seconds = time.perf_counter() - started
+    losses = np.stack([row[0] for row in rows])
+    knn, probe = np.array([row[1:] for row in rows]).T
+    return Transfer(losses, knn, probe, seconds)
 
 
 def _on_target(features: jax.Array, target: Target) -> tuple[np.ndarray, float, float]:
