@@ -78,8 +78,8 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
     until = STAGES.index(options.until)
     # See `truth._features`: programs in flight at once can wait for each other for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    images = load_images(options.data, probe_images=config.most_probe_images)
     cells = Cells(options.output, "league")
+    images = load_images(options.data, probe_images=config.most_probe_images)
     data, mark = (images.train, images.validation), images.fingerprint
     clock = _Clock(console)
     trained = train_encoders(config, data, cells, clock.line, fingerprint=mark)

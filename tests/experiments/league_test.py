@@ -365,6 +365,7 @@ def test_tasks_of_the_plain_crop_share_their_images():
         (["--tasks", "edges,corners"], "at least 4 tasks"),
         (["--from-results", "/nowhere.npz"], "nowhere"),
         (["--data", "/nowhere"], "does not exist"),
+        (["--output", "/proc/nowhere"], "cannot be made"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
