@@ -57,11 +57,7 @@ class RunFolder:
                     f"run folder {self.path} holds something else than a run (no run.json); name a "
                     "new or an empty folder"
                 )
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                reason = error.strerror or error
-                raise DeparaError(f"run folder {self.path} cannot be made ({reason})") from error
+            self.path.mkdir(parents=True, exist_ok=True)
             text = json.dumps(self.description, indent=1, sort_keys=True) + "\n"
             write_atomically(record, lambda file: file.write(text.encode()))
             return
