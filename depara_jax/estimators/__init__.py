@@ -33,12 +33,18 @@ from depara_jax.estimators.evidence import (
     logme_regression,
 )
 from depara_jax.estimators.features import h_score, h_score_shrinkage, transrate
-from depara_jax.estimators.gradients import input_gradients, jacobian_angle, modelgif
+from depara_jax.estimators.gradients import (
+    input_gradients,
+    jacobian_angle,
+    modelgif,
+    modelgif_pairs,
+)
 from depara_jax.estimators.inputs import Estimate, Estimator, EstimatorInputs
 from depara_jax.estimators.labels import energy, leep, nce, parc, task_hardness
 from depara_jax.estimators.mixture import nleep
 from depara_jax.estimators.neighbours import knn
 from depara_jax.estimators.overlap import gbc_diagonal, gbc_spherical
+from depara_jax.estimators.pairs import PAIRWISE, estimate_pairs
 from depara_jax.estimators.probes import linear_probe, pactran_gaussian
 from depara_jax.estimators.representation import (
     cka_linear,
@@ -52,10 +58,11 @@ from depara_jax.estimators.representation import (
 from depara_jax.estimators.spectrum import Spectrum, spectrum
 from depara_jax.estimators.subspaces import procrustes, pwcca, svcca
 
-__all__ = ["ESTIMATORS", "Estimate", "Estimator", "EstimatorInputs", "Spectrum"]
+__all__ = ["ESTIMATORS", "PAIRWISE", "Estimate", "Estimator", "EstimatorInputs", "Spectrum"]
 __all__ += [
     "estimate",
     "estimate_many",
+    "estimate_pairs",
     "estimator_rows",
     "evidence",
     "fgsm",
@@ -75,6 +82,7 @@ __all__ += [
     "knn",
 ]
 __all__ += ["leep", "linear_probe", "logme", "logme_multilabel", "logme_regression", "modelgif"]
+__all__ += ["modelgif_pairs"]
 __all__ += ["nce", "nleep", "pactran_gaussian", "parc", "procrustes", "pwcca", "rsa", "svcca"]
 __all__ += ["task_hardness", "transrate"]
 

@@ -4,20 +4,21 @@ A model here is any function from images [n, ...] to outputs [n, ...] whose row 
 alone. Two models are compared on the same images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from depara_jax import stats
 from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.estimators import validate
 
-__all__ = ["Readout", "input_gradients", "jacobian_angle", "modelgif"]
+__all__ = ["Readout", "input_gradients", "jacobian_angle", "modelgif", "modelgif_pairs"]
 
 Readout = Literal["max", "sum", "l2"]
 ModelFunction = Callable[[Any], Any]
@@ -126,15 +127,63 @@ def modelgif(
       2023. The definition follows the authors' code (zju-vipa/modelgif, task_relatedness:
       field_generator and get_field_cosdis), since the paper's text was not at hand.
     """
+    images, nodes, weights = _path(images, steps, readout)
+    run = partial(_field_similarity, (source_model, target_model), readout)
+    return jax.jit(run)(images, jnp.asarray(baseline, images.dtype), nodes, weights)
+
+
+def modelgif_pairs(
+    models: Sequence[ModelFunction],
+    images: Any,
+    *,
+    steps: int = 50,
+    readout: str = "max",
+    baseline: float = 0.0,
+    batch_size: int = 50,
+) -> Float[np.ndarray, "m m"]:
+    """`modelgif` of every two of many models; each is differentiated once a step of the path.
+
+    Args:
+      models: m functions, images [n, ...] -> outputs [n, ...]. Networks of one architecture share
+        a compiled program where each is a `jax.tree_util.Partial(function, variables)`.
+      images: [n, ...] reference samples, preprocessed.
+      steps: nodes of the path.
+      readout: as in `input_gradients`.
+      baseline: value of the path's start.
+      batch_size: images whose fields of all models are in memory at a time.
+
+    Returns:
+      [m, m], symmetric.
+
+    Raises:
+      DeparaError: as for `modelgif`, or a batch of no image.
+    """
+    images, nodes, weights = _path(images, steps, readout)
+    if batch_size < 1:
+        raise DeparaError(f"batch_size: expected at least 1, got {batch_size}")
+    given = [model if isinstance(model, Partial) else Partial(model) for model in models]
+    total = np.zeros((len(given), len(given)))
+    for start in range(0, len(images), batch_size):
+        offset = images[start : start + batch_size] - baseline
+        fields = [jnp.zeros_like(offset) for _ in given]
+        for node, weight in zip(nodes, weights, strict=True):
+            point = baseline + node * offset
+            for i, model in enumerate(given):
+                fields[i] = fields[i] + weight * _slope(model, readout, point)
+            total += np.asarray(_sum_of_cosines(jnp.stack(fields), offset))
+    return total / (len(images) * steps)
+
+
+def _path(images: Any, steps: int, readout: str) -> tuple[Array, Array, Array]:
+    """The images, and nodes and weights of the path to them."""
     images = as_images(images)
     if steps < 1:
         raise DeparaError(f"steps: expected at least 1, got {steps}")
     if readout not in get_args(Readout):
         raise DeparaError(f"readout: expected one of {get_args(Readout)}, got {readout!r}")
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    path = [jnp.asarray(part, images.dtype) for part in ((nodes + 1) / 2, weights / 2)]
-    run = partial(_field_similarity, (source_model, target_model), readout)
-    return jax.jit(run)(images, jnp.asarray(baseline, images.dtype), *path)
+    nodes, weights = (jnp.asarray(part, images.dtype) for part in ((nodes + 1) / 2, weights / 2))
+    return images, nodes, weights
 
 
 def _field_similarity(
@@ -149,13 +198,27 @@ def _field_similarity(
 
     def step(fields: list[Array], node: tuple[Array, Array]) -> tuple[list[Array], Array]:
         point = baseline + node[0] * offset
-        slopes = [jax.grad(lambda x, m=m: _read(m(x), readout).sum())(point) for m in models]
+        slopes = [_slope(Partial(model), readout, point) for model in models]
         fields = [field + node[1] * slope for field, slope in zip(fields, slopes, strict=True)]
         rows = [_channel_mean(field * offset) for field in fields]
         return fields, stats.cosine(*rows).mean()
 
     start = [jnp.zeros_like(images), jnp.zeros_like(images)]
     return jax.lax.scan(step, start, (nodes, weights))[1].mean()
+
+
+@jax.jit(static_argnums=1)
+def _slope(model: ModelFunction, readout: str, images: Float[Array, "n ..."]) -> Array:
+    """Gradient of the read-out of every image's output with respect to that image."""
+    return jax.grad(lambda x: _read(model(x), readout).sum())(images)
+
+
+@jax.jit
+def _sum_of_cosines(
+    fields: Float[Array, "m n ..."], offset: Float[Array, "n ..."]
+) -> Float[Array, "m m"]:
+    units = stats.normalize_rows(jax.vmap(lambda field: _channel_mean(field * offset))(fields))
+    return jnp.einsum("ikp,jkp->ij", units, units, precision=jax.lax.Precision.HIGHEST)
 
 
 def as_images(images: Any, *, name: str = "images") -> Float[Array, "n ..."]:

@@ -17,7 +17,7 @@ from depara_jax.estimators.labels import correlation_rows, zscore
 from depara_jax.estimators.spectrum import Spectrum, as_spectrum, matmul
 
 __all__ = ["cka_linear", "cka_linear_debiased", "cka_rbf", "cka_rbf_debiased"]
-__all__ += ["dds_cosine", "dds_laplacian", "rsa"]
+__all__ += ["dds_cosine", "dds_laplacian", "Kernel", "kernel_vector", "rsa", "rsa_vector"]
 
 Kernel = Literal["linear", "rbf", "cosine", "laplacian"]
 ROWS_AT_A_TIME = 16
@@ -43,8 +43,13 @@ def rsa(features: Any, target_features: Any) -> Float[Array, ""]:
 
 @jax.jit
 def _rsa(left: Float[Array, "n d"], right: Float[Array, "n e"]) -> Float[Array, ""]:
-    distances = [stats.upper_triangle(1 - correlation_rows(rows)) for rows in (left, right)]
-    return jnp.asarray(stats.spearman(*distances))
+    return (rsa_vector(left) * rsa_vector(right)).sum()
+
+
+def rsa_vector(features: Float[Array, "n d"]) -> Float[Array, " e"]:
+    """What RSA compares of a network, at unit length: `rsa` is the product of two of them."""
+    distances = stats.upper_triangle(1 - correlation_rows(features))
+    return jnp.asarray(stats.standardize(stats.ranks(distances)))
 
 
 def cka_linear(features: Any, target_features: Any) -> Float[Array, ""]:
@@ -179,9 +184,20 @@ def _aligned(
     debiased: bool,
     width: float,
 ) -> Float[Array, ""]:
+    vectors = [kernel_vector(rows, kernel, debiased, width) for rows in (left, right)]
+    return (vectors[0] * vectors[1]).sum()
+
+
+def kernel_vector(
+    features: Float[Array, "n d"], kernel: Kernel, debiased: bool, width: float = 1.0
+) -> Float[Array, " p"]:
+    """The centred kernel matrix at unit length: CKA and DDS are products of two of them.
+
+    Zero where the features are constant over the samples: they are like nothing.
+    """
     centre = _centre_unbiased if debiased else _centre
-    first, second = (centre(_gram(rows, kernel, width)) for rows in (left, right))
-    return _ratio((first * second).sum(), jnp.sqrt((first**2).sum() * (second**2).sum()))
+    gram = centre(_gram(features, kernel, width))
+    return jnp.asarray(stats.normalize_rows(gram.reshape(-1)))
 
 
 def _gram(rows: Float[Array, "n d"], kernel: Kernel, width: float) -> Float[Array, "n n"]:

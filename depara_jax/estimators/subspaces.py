@@ -14,10 +14,10 @@ from depara_jax.errors import DeparaError
 from depara_jax.estimators import validate
 from depara_jax.estimators.spectrum import Spectrum, as_spectrum, matmul
 
-__all__ = ["procrustes", "pwcca", "svcca"]
+__all__ = ["Directions", "directions", "procrustes", "pwcca", "svcca"]
 
 
-class _Directions(NamedTuple):
+class Directions(NamedTuple):
     """Left singular vectors of centred features, those left out being zero columns."""
 
     left: Float[Array, "n k"]
@@ -52,7 +52,7 @@ def svcca(features: Any, target_features: Any, *, energy: float = 0.99) -> Float
 def _svcca(
     left: Float[Array, "n d"], right: Float[Array, "n e"], energy: float
 ) -> Float[Array, ""]:
-    first, second = _directions(left, energy), _directions(right, energy)
+    first, second = directions(left, energy), directions(right, energy)
     correlations = jnp.linalg.svd(matmul(first.left.T, second.left), compute_uv=False)
     count = jnp.minimum(first.kept.sum(), second.kept.sum())
     return jnp.minimum(correlations, 1).sum() / jnp.maximum(count, 1).astype(left.dtype)
@@ -95,7 +95,7 @@ def pwcca(features: Any, target_features: Any) -> Float[Array, ""]:
 
 @jax.jit
 def _pwcca(left: Float[Array, "n d"], right: Float[Array, "n e"]) -> Float[Array, ""]:
-    first, second = _directions(left, 1.0), _directions(right, 1.0)
+    first, second = directions(left, 1.0), directions(right, 1.0)
     rotation, correlations, _ = jnp.linalg.svd(
         matmul(first.left.T, second.left), full_matrices=False
     )
@@ -148,11 +148,12 @@ def _procrustes(left: Spectrum, right: Spectrum) -> Float[Array, ""]:
     return jnp.where(below > 0, nuclear / jnp.where(below > 0, below, 1), 0)
 
 
-def _directions(rows: Float[Array, "n d"], energy: float) -> _Directions:
+def directions(rows: Float[Array, "n d"], energy: float) -> Directions:
+    """The leading singular directions of centred features that hold `energy` of their variance."""
     centred = rows - rows.mean(axis=0, keepdims=True)
     left, values, _ = jnp.linalg.svd(centred, full_matrices=False)
     power = values**2
     before = jnp.cumsum(power) - power
     noise = jnp.finfo(rows.dtype).eps * max(rows.shape) * values[0]
     kept = (before < energy * power.sum()) & (values > noise)
-    return _Directions(jnp.where(kept, left, 0), kept)
+    return Directions(jnp.where(kept, left, 0), kept)

@@ -1,5 +1,6 @@
 """Scoring a ranking against a ground truth."""
 
+from depara_jax.evaluation.affinity import ordinal_ahp, win_rates
 from depara_jax.evaluation.choice import Certainty, choice_certainty, resampled_terms
 from depara_jax.evaluation.confidence import (
     Interval,
@@ -42,6 +43,7 @@ __all__ = [
     "load_ground_truth",
     "load_matrix",
     "oracle_curves",
+    "ordinal_ahp",
     "precision_at_k",
     "random_curves",
     "rank_correlations",
@@ -49,4 +51,5 @@ __all__ = [
     "regret_at_k",
     "resampled_similarities",
     "resampled_terms",
+    "win_rates",
 ]

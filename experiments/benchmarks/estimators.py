@@ -9,14 +9,12 @@ too. `alone` includes the decomposition of the features, `shared` is given one, 
 `depara_jax.estimators.estimate`.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
 import resource
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks.common import script, timed
 from experiments.benchmarks.peers import numpy_estimators as peers
 
 CLOSED = ("leep", "nce", "h_score", "h_score_shrinkage", "logme", "transrate", "gbc_diagonal")
@@ -31,32 +30,32 @@ CLOSED += ("knn", "cka_linear")
 SMALL_ONLY = ("parc",)  # 22 million pairs at 6,667 samples: hundreds of MB and minutes for scipy
 
 
-def main() -> None:
-    """Runs the benchmark and prints its line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=6667)
-    parser.add_argument("--width", type=int, default=2048)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=5, help="of ours; peers repeat up to 10 s")
-    parser.add_argument("--large", default=",".join(CLOSED), help="which to run at that size")
-    args = parser.parse_args()
+def measure(
+    samples: int = 6667,
+    width: int = 2048,
+    classes: int = 100,
+    repeats: int = 5,
+    large: str = ",".join(CLOSED),
+) -> dict[str, Any]:
+    """The line's content: `large` runs at the size given, all of them at a small one.
+
+    Ours run `repeats` times, peers for up to 10 seconds.
+    """
     import jax
 
-    shape = (args.samples, args.width, args.classes)
-    load = os.getloadavg()
-    large = compare(shape, tuple(args.large.split(",")), args.repeats)
-    small = compare((500, args.width, 20), CLOSED + SMALL_ONLY, 4 * args.repeats)
-    result = {
+    shape, load = (samples, width, classes), os.getloadavg()
+    rows = compare(shape, tuple(large.split(",")), repeats)
+    small = (500, width, 20)
+    return {
         "benchmark": "estimators",
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
+        "small": {"shape": small, "seconds": compare(small, CLOSED + SMALL_ONLY, 4 * repeats)},
         "load_average_before_after": [load[0], os.getloadavg()[0]],
-        "large": {"shape": shape, "seconds": large},
-        "small": {"shape": [500, args.width, 20], "seconds": small},
-        "logme_float32_peer": logme_in_float32(shape, large["logme"]),
+        "large": {"shape": shape, "seconds": rows},
+        "logme_float32_peer": logme_in_float32(shape, rows["logme"]),
         "logme_peak_mib": {side: peak_memory(side, shape) for side in ("ours", "peer")},
     }
-    print(json.dumps(result))
 
 
 def data(samples: int, width: int, classes: int) -> dict[str, np.ndarray]:
@@ -90,7 +89,7 @@ def compare(shape: tuple[int, int, int], names: tuple[str, ...], repeats: int) -
     }
     split = {name: spectrum(ours[name]) for name in ("features", "target_features")}
     decompose = partial(spectrum, ours["features"])
-    rows = {"spectrum": timed(lambda: jax.block_until_ready(decompose()), repeats)[1]}
+    rows = {"spectrum": repeated(lambda: jax.block_until_ready(decompose()), repeats)[1]}
     for name in names:
         row, peer = ESTIMATORS[name], getattr(peers, name)
         ours_call = partial(row.function, *[ours[need] for need in row.needs])
@@ -98,14 +97,14 @@ def compare(shape: tuple[int, int, int], names: tuple[str, ...], repeats: int) -
         rows[name] = _against(ours_call, peer_call, repeats)
         if row.shared:
             given = partial(row.function, *[split.get(need, ours[need]) for need in row.needs])
-            rows[name]["shared"] = timed(given, repeats)[1]
+            rows[name]["shared"] = repeated(given, repeats)[1]
         print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
     return rows
 
 
 def _against(ours: Callable[[], Any], peer: Callable[[], Any], repeats: int) -> dict[str, Any]:
-    value, alone = timed(ours, repeats)
-    peer_value, theirs = timed(peer, repeats, limit=10.0)
+    value, alone = repeated(ours, repeats)
+    peer_value, theirs = repeated(peer, repeats, limit=10.0)
     ratios = {
         "ratio": round(theirs["median"] / alone["median"], 2),
         # On a machine that others use, the best run is the one least disturbed.
@@ -114,18 +113,21 @@ def _against(ours: Callable[[], Any], peer: Callable[[], Any], repeats: int) -> 
     return {"alone": alone, "peer": theirs, "value": value, "peer_value": peer_value} | ratios
 
 
-def timed(
+def repeated(
     call: Callable[[], Any], repeats: int, *, limit: float = float("inf")
 ) -> tuple[Any, dict[str, Any]]:
     """The value, and {first, median, best} in seconds; stops repeating after `limit` seconds."""
+
+    def waited() -> Any:
+        value = call()
+        return value if isinstance(value, tuple) else float(value)
+
     times = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # h_score says that it is meaningless here, and it is
         for _ in range(repeats + 1):
-            started = time.perf_counter()
-            value = call()
-            value = value if isinstance(value, tuple) else float(value)  # waits for the device
-            times.append(time.perf_counter() - started)
+            value, _, seconds = timed(waited)
+            times.append(seconds)
             if sum(times) > limit:
                 break
     rest = times[1:] or times
@@ -145,9 +147,9 @@ def logme_in_float32(shape: tuple[int, int, int], measured: dict[str, Any]) -> d
 
     arrays = data(*shape)
     single = arrays["features"].astype(np.float32)
-    value, peer = timed(lambda: peers.logme(single, arrays["labels"]), 3, limit=10.0)
+    value, peer = repeated(lambda: peers.logme(single, arrays["labels"]), 3, limit=10.0)
     with jax.enable_x64(True):
-        double, ours = timed(lambda: float(logme(arrays["features"], arrays["labels"])), 3)
+        double, ours = repeated(lambda: float(logme(arrays["features"], arrays["labels"])), 3)
     return {
         "peer_float32": peer,
         "peer_float32_value": value,
@@ -202,5 +204,7 @@ def _resident() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
+main = script(measure, about=__doc__)
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

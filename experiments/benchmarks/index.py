@@ -6,12 +6,11 @@ gets noise (a twentieth of its length to its whole length). Queries are copies t
 index. What is right is the similarity of the whole vectors, computed beside.
 """
 
-import argparse
-import json
 import os
 import shutil
 import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from depara_jax.models import list_models
 from depara_jax.recipe import RECIPES
 from depara_jax.selection import attribution_graphs
 from depara_jax.store import Store, artefact_key, code_version, save_graph
+from experiments.benchmarks.common import script, timed
 
 RECIPE = RECIPES["default"].replace(name="default-mean", channel_reduction="mean")
 SHORTLISTS = (10, 50, 100, 200, 500)
@@ -71,6 +71,23 @@ class Copies:
         return np.concatenate([maps.reshape(count, -1), edges], axis=1)
 
 
+def _metas(start: int, count: int) -> list[dict[str, str]]:
+    """What an index says of its rows."""
+    return [
+        {"name": f"copy{i}:l", "model": f"copy{i}", "layer": "l", "address": f"{i:064x}"}
+        for i in range(start, start + count)
+    ]
+
+
+def milliseconds(seconds: list[Any], *, worst: float) -> dict[str, float]:
+    """Of (processor, wall) seconds of calls: wall's median, best and a high quantile."""
+    cpu, wall = 1e3 * np.array(seconds).T
+    name = "ms_worst" if worst == 1 else f"ms_{worst:.0%}"
+    values = {"ms_median": np.median(wall), "ms_best": wall.min()}
+    values |= {name: np.quantile(wall, worst), "cpu_ms_median": np.median(cpu)}
+    return {key: round(float(value), 1) for key, value in values.items()}
+
+
 def fill(path: Path, copies: Copies, rows: int, dim: int, queries: np.ndarray) -> tuple[Any, Any]:
     """Makes the index, and the exact products of all rows with the queries."""
     length = copies.vectors.shape[1]
@@ -83,10 +100,7 @@ def fill(path: Path, copies: Copies, rows: int, dim: int, queries: np.ndarray) -
     for start in range(0, rows, BATCH):
         batch = copies.make(min(BATCH, rows - start), seed=start + 1)
         exact[start : start + len(batch)] = batch @ queries.T
-        metas = [
-            {"name": f"copy{i}:l", "model": f"copy{i}", "layer": "l", "address": f"{i:064x}"}
-            for i in range(start, start + len(batch))
-        ]
+        metas = _metas(start, len(batch))
         index = index.append(metas, np.stack([projection(z) for z in batch]))
     return index, exact
 
@@ -94,19 +108,16 @@ def fill(path: Path, copies: Copies, rows: int, dim: int, queries: np.ndarray) -
 def recall(index: Index, projected: np.ndarray, exact: np.ndarray, by_signs: int) -> dict[str, Any]:
     """Recall at 10 by shortlist, and seconds of a query, wall and processor."""
     found: dict[int, list[float]] = {size: [] for size in SHORTLISTS}
-    wall, cpu, errors, products = [], [], [], []
+    seconds = []
     for number, vector in enumerate(projected):
-        began, used = time.perf_counter(), time.process_time()
-        rows, estimates = nearest_rows(index, vector, max(SHORTLISTS), by_signs=by_signs)
-        wall.append(time.perf_counter() - began)
-        cpu.append(time.process_time() - used)
+        query = partial(nearest_rows, index, vector, max(SHORTLISTS), by_signs=by_signs)
+        (rows, _), *spent = timed(query)
+        seconds.append(spent)
         truth = set(np.argsort(-exact[:, number], kind="stable")[:TOP].tolist())
         for size in SHORTLISTS:
             short = rows[:size]
             best = short[np.argsort(-exact[short, number], kind="stable")[:TOP]]
             found[size].append(len(truth & set(best.tolist())) / TOP)
-        errors += (estimates - exact[rows, number]).tolist()
-        products += exact[rows, number].tolist()
     wide = np.linspace(0, len(index) - 1, 2000).astype(int)
     unbiased = index.vectors(wide) @ projected.T - exact[wide]
     norm = (RECIPE.node_weight + RECIPE.lam) ** 0.5
@@ -115,10 +126,7 @@ def recall(index: Index, projected: np.ndarray, exact: np.ndarray, by_signs: int
         "by_signs": by_signs,
         "recall_at_10_without_reranking": round(float(np.mean(found[TOP])), 4),
         "recall_at_10_reranked": {str(s): round(float(np.mean(found[s])), 4) for s in SHORTLISTS},
-        "ms_median": round(1e3 * float(np.median(wall)), 1),
-        "ms_best": round(1e3 * min(wall), 1),
-        "ms_worst": round(1e3 * max(wall), 1),
-        "cpu_ms_median": round(1e3 * float(np.median(cpu)), 1),
+        **milliseconds(seconds, worst=1.0),
         "error_rms": round(float(np.sqrt(np.mean(unbiased**2))), 5),
         "error_bound": round(
             standard_error(index.header.dim, norm, norm, float(np.sqrt(np.mean(exact**2)))), 5
@@ -159,10 +167,7 @@ def fill_with_noise(path: Path, rows: int, dim: int) -> None:
     index, rng = Index.create(path, header), np.random.default_rng(0)
     centres = rng.standard_normal((64, dim), np.float32)
     for start in range(0, rows, BATCH):
-        metas = [
-            {"name": f"copy{i}:l", "model": f"copy{i}", "layer": "l", "address": f"{i:064x}"}
-            for i in range(start, min(start + BATCH, rows))
-        ]
+        metas = _metas(start, min(BATCH, rows - start))
         noise = rng.standard_normal((len(metas), dim), np.float32)
         index = index.append(metas, noise / 2 + centres[rng.integers(0, 64, len(metas))])
 
@@ -170,73 +175,59 @@ def fill_with_noise(path: Path, rows: int, dim: int) -> None:
 def whole_query(path: Path, rows: int) -> dict[str, Any]:
     """Milliseconds of opening the file, finding a name and the ten nearest rows."""
     query_index(Index(path), "copy0")  # the file into the page cache
-    wall, cpu = [], []
-    for number in range(0, rows, max(1, rows // 80)):
-        began, used = time.perf_counter(), time.process_time()
-        query_index(Index(path), f"copy{number}")
-        wall.append(time.perf_counter() - began)
-        cpu.append(time.process_time() - used)
-    return {
-        "query_by_name_ms_median": round(1e3 * float(np.median(wall)), 1),
-        "query_by_name_ms_best": round(1e3 * min(wall), 1),
-        "query_by_name_ms_90%": round(1e3 * float(np.quantile(wall, 0.9)), 1),
-        "query_by_name_cpu_ms_median": round(1e3 * float(np.median(cpu)), 1),
-    }
+    queries = [f"copy{number}" for number in range(0, rows, max(1, rows // 80))]
+    seconds = [timed(lambda q=query: query_index(Index(path), q))[1:] for query in queries]
+    found = milliseconds(seconds, worst=0.9)
+    return {f"query_by_name_{name}": value for name, value in found.items()}
 
 
 def reranking(store: Store, folder: Path) -> dict[str, Any]:
     """Seconds of whole queries with a shortlist of 100 graphs read from a store."""
     index = build_index(store, folder / "real.index")
-    times = []
-    for name in index.names()[:8]:
-        began = time.perf_counter()
-        query_index(index, name, store=store)
-        times.append(time.perf_counter() - began)
+    query = lambda name: query_index(index, name, store=store)  # noqa: E731
+    times = [timed(lambda n=name: query(n))[2] for name in index.names()[:8]]
     return {"graphs": len(index), "shortlist": 100, "s_median": round(float(np.median(times)), 3)}
 
 
-def main() -> None:
-    """Prints one JSON line a measurement."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=4096)
-    parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--images", type=int, default=30)
-    parser.add_argument("--folder", type=Path, default=Path("runs/index"))
-    parser.add_argument("--quick", action="store_true", help="3,000 rows")
-    parser.add_argument(
-        "--time-only", action="store_true", help="the time of queries, on rows of noise"
-    )
-    args = parser.parse_args()
-    rows = 3000 if args.quick else args.rows
-    args.folder.mkdir(parents=True, exist_ok=True)
-    show = lambda **line: print(json.dumps(line | {"load": os.getloadavg()[0]}), flush=True)  # noqa: E731
-    path = args.folder / "copies.index"
-    if args.time_only:
-        fill_with_noise(path, rows, args.dim)
-        show(rows=rows, dim=args.dim, **whole_query(path, rows))
+def measure(
+    rows: int = 100_000,
+    dim: int = 4096,
+    queries: int = 50,
+    images: int = 30,
+    folder: Path = Path("runs/index"),
+    time_only: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """A line a measurement; with `time_only` that of the time of queries, on rows of noise."""
+    load = lambda **line: line | {"load": os.getloadavg()[0]}  # noqa: E731
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "copies.index"
+    if time_only:
+        fill_with_noise(path, rows, dim)
+        yield load(rows=rows, dim=dim, **whole_query(path, rows))
         path.unlink()
         return
-    shutil.rmtree(args.folder / "store", ignore_errors=True)  # graphs of other code do not mix
-    store = Store(args.folder / "store", create=True)
-    copies = Copies(real_graphs(store, args.images), args.images)
+    shutil.rmtree(folder / "store", ignore_errors=True)  # graphs of other code do not mix
+    store = Store(folder / "store", create=True)
+    copies = Copies(real_graphs(store, images), images)
     for kind, vectors in (("zoo", copies.vectors), ("random", random_graphs(copies, 100))):
         for line in projection_errors(vectors, kind):
-            show(**line)
-    queries = copies.make(args.queries, seed=0)
-    began = time.perf_counter()
-    index, exact = fill(path, copies, rows, args.dim, queries)
-    show(rows=rows, dim=args.dim, length=copies.vectors.shape[1],
-         build_s=round(time.perf_counter() - began, 1), bytes=os.path.getsize(path))  # fmt: skip
-    projection = Projection(copies.vectors.shape[1], args.dim, 0)
-    projected = np.stack([projection(q) for q in queries])
+            yield load(**line)
+    asked = copies.make(queries, seed=0)
+    (index, exact), _, seconds = timed(lambda: fill(path, copies, rows, dim, asked))
+    length = copies.vectors.shape[1]
+    yield load(rows=rows, dim=dim, length=length, build_s=round(seconds, 1),
+               bytes=os.path.getsize(path))  # fmt: skip
+    projection = Projection(length, dim, 0)
+    projected = np.stack([projection(q) for q in asked])
     nearest_rows(index, projected[0], TOP)  # the file into the page cache
     for by_signs in (500, 1000, 2000):
-        show(**recall(index, projected, exact, by_signs))
-    show(**whole_query(path, rows))
-    show(**reranking(store, args.folder))
+        yield load(**recall(index, projected, exact, by_signs))
+    yield load(**whole_query(path, rows))
+    yield load(**reranking(store, folder))
     path.unlink()
 
+
+main = script(measure, {"rows": 3000}, about=__doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,36 +1,18 @@
 """What this machine does at best, measured beside a benchmark: the floor under it."""
 
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["fresh_process", "peak_mb", "rates", "summary", "timed"]
+from experiments.benchmarks.common import timed
 
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Result, processor seconds of all threads, wall seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, time.process_time() - cpu, time.perf_counter() - wall
-
-
-def summary(seconds: list[float], times: float = 1) -> dict[str, float]:
-    """Median, best and quartiles of measurements, each multiplied by `times`."""
-    low, median, high = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
-    values = {"median": median, "best": min(seconds), "quartile_1": low, "quartile_3": high}
-    return {name: round(value * times, 6) for name, value in values.items()}
+__all__ = ["copy_rate", "matmul_rate", "product_floor", "rates"]
 
 
 def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, float]:
-    """Best of `repeats`, by processor seconds of one core: GFLOP/s, GB/s, sorted values a second.
+    """Best of `repeats` by processor seconds, numpy: GFLOP/s, GB/s, million sorted values a second.
 
     Call it where OpenBLAS has one thread (`fresh_process(..., one_thread=True)`).
     """
@@ -50,23 +32,94 @@ def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, 
     }
 
 
-def peak_mb() -> float:
-    """Largest resident memory of this process so far, in 10**6 bytes; Linux alone."""
-    # Not `ru_maxrss`: a child begins with its parent's.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return round(next(int(line.split()[1]) for line in lines if "VmHWM" in line) * 1024 / 1e6, 1)
+def _best(call: Callable[[], Any], runs: int = 3) -> float:
+    """Processor seconds on a CPU, where others may use it too; wall seconds elsewhere."""
+    import jax
+
+    clock = 1 if jax.default_backend() == "cpu" else 2
+    waited = lambda: jax.block_until_ready(call())  # noqa: E731
+    waited()
+    return min(timed(waited)[clock] for _ in range(runs))
 
 
-def fresh_process(
-    module: str, options: Mapping[str, Any], *, one_thread: bool = False
-) -> dict[str, Any]:
-    """What `python -m module --NAME VALUE ...` prints as its last line, as JSON."""
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    environment = dict(os.environ)
-    if one_thread:
-        environment |= {"OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], env=environment, check=True, text=True,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+def matmul_rate(side: int = 2048) -> float:
+    """GFLOP a second of a float32 matrix product in XLA."""
+    import jax
+    import jax.numpy as jnp
+
+    a = jnp.asarray(np.random.default_rng(0).normal(size=(side, side)), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    return 2 * side**3 / _best(lambda: product(a, a)) / 1e9
+
+
+def copy_rate(megabytes: int = 256) -> float:
+    """GB a second of reading and writing in XLA, each byte counted twice."""
+    import jax
+    import jax.numpy as jnp
+
+    a = jnp.ones(megabytes * 2**18, jnp.float32)
+    plus = jax.jit(lambda a: a + 1)
+    return 2 * a.nbytes / _best(lambda: plus(a)) / 1e9
+
+
+def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
+    """What a program's convolutions and matrix products take when each runs alone.
+
+    Args:
+      function: traceable.
+      *args: its arguments, or their shapes.
+
+    Returns:
+      {"floor_s": seconds of all of them, best of three each (processor seconds on a CPU),
+      "gflop": their operations}.
+    """
+    import jax
+    from jax.interpreters import partial_eval
+
+    traced = jax.make_jaxpr(function)(*args).jaxpr
+    # XLA leaves out what no result needs, so it is not part of the floor.
+    needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
+    counts: Counter[tuple[Any, ...]] = Counter()
+    equations: dict[tuple[Any, ...], Any] = {}
+    for eqn in _products(needed):
+        shapes = tuple((v.aval.shape, v.aval.dtype.name) for v in eqn.invars)
+        key = (eqn.primitive.name, shapes, str(eqn.params))
+        counts[key] += 1
+        equations[key] = eqn
+    rng = np.random.default_rng(0)
+    seconds = flops = 0.0
+    for key, eqn in equations.items():
+        arrays = [
+            jax.numpy.asarray(rng.normal(size=v.aval.shape), v.aval.dtype) for v in eqn.invars
+        ]
+        run = jax.jit(lambda *xs, eqn=eqn: eqn.primitive.bind(*xs, **eqn.params))
+        compiled = run.lower(*arrays).compile()
+        seconds += counts[key] * _best(lambda r=compiled, a=arrays: r(*a))
+        flops += counts[key] * _operations(eqn)
+    return {"floor_s": seconds, "gflop": flops / 1e9}
+
+
+def _products(jaxpr: Any) -> list[Any]:
+    found = []
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name in ("conv_general_dilated", "dot_general"):
+            found.append(eqn)
+        for value in eqn.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                found += _products(inner)
+    return found
+
+
+def _operations(eqn: Any) -> float:
+    """A multiplication and an addition for each output entry and each entry that it sums over.
+
+    Zeros that dilation or padding puts in are counted too, as a direct algorithm computes them.
+    """
+    left, right = (v.aval.shape for v in eqn.invars[:2])
+    out = float(np.prod(eqn.outvars[0].aval.shape))
+    if eqn.primitive.name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        return 2 * out * float(np.prod([left[axis] for axis in contracted]))
+    outputs = right[eqn.params["dimension_numbers"].rhs_spec[0]]
+    return 2 * out * float(np.prod(right)) / outputs

@@ -12,41 +12,27 @@ the third really runs. Errors are of the parts V and E over all pairs of network
 of sources over all targets.
 """
 
-import argparse
-import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import machine
+from experiments.benchmarks.common import machine, script
 
 MANTISSA = {"tf32": 10, "bfloat16": 7}
 QUICK = {"images": 6, "models": 3}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Prints the line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--models", type=int, default=None, help="the first so many of the zoo")
-    parser.add_argument("--recipes", default="default,paper")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK}")
-    args = parser.parse_args(argv)
-    if args.quick:
-        vars(args).update(QUICK)
-    result = {
-        "benchmark": "precision",
-        "images": args.images,
-        "recipes": {
-            name: compare(name, args.images, args.models) for name in args.recipes.split(",")
-        },
-        **machine(),
-    }
-    print(json.dumps(result | {"load_after": round(os.getloadavg()[0], 2)}))
-    return 0
+def measure(
+    images: int = 200, models: int | None = None, recipes: str = "default,paper"
+) -> dict[str, Any]:
+    """The line's content, for the first so many models of the zoo."""
+    found = {name: compare(name, images, models) for name in recipes.split(",")}
+    line = {"benchmark": "precision", "images": images, "recipes": found, **machine()}
+    return line | {"load_after": round(os.getloadavg()[0], 2)}
 
 
 def compare(recipe_name: str, images: int, models: int | None) -> dict[str, Any]:
@@ -167,5 +153,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, bits: int) -> list[Any]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
+main = script(measure, QUICK, about=__doc__)
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -8,12 +8,11 @@ synthetic, at 1,000 models more than the zoo has. Adding one model to a zoo of 1
 Seconds are processor seconds of all threads, the best of `--repeats`; `--figure` draws them.
 """
 
-import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -26,7 +25,7 @@ from depara_jax.graph.similarity import add_node_products, products
 from depara_jax.models import list_models
 from depara_jax.recipe import RECIPES
 from depara_jax.selection import attribution_graphs
-from experiments.benchmarks.machine import peak_mb, timed
+from experiments.benchmarks.common import own_peak_mb, script, timed
 
 RECIPE = RECIPES["default"].replace(name="default-mean", channel_reduction="mean")
 Curve = dict[str, Any]
@@ -36,20 +35,15 @@ SIZES = {
 }  # fmt: skip
 QUICK = {
     "images": (6, 12), "layers": (1, 3), "models": (1, 10), "maps": (2, 4), "chunk": 2,
-    "entries": 1000, "length": 500, "repeats": 2,
+    "entries": 1000, "length": 500
 }  # fmt: skip
 
 
-def measure(
-    sizes: Iterable[int], prepare: Callable[[int], Callable[[], Any]], repeats: int
-) -> Curve:
+def curve(sizes: Iterable[int], prepare: Callable[[int], Callable[[], Any]], repeats: int) -> Curve:
     """Seconds at each size and their exponent; `prepare` makes the work, unmeasured."""
     sizes, seconds = list(sizes), []
     for size in sizes:
-        work = prepare(size)
-        jax.block_until_ready(work())  # compiles
-        runs = [timed(lambda w=work: jax.block_until_ready(w()))[1] for _ in range(repeats)]
-        seconds.append(max(min(runs), 1e-9))
+        seconds.append(max(best_of(prepare(size), repeats), 1e-9))
     return {
         "sizes": sizes,
         "seconds": [float(f"{s:.4g}") for s in seconds],
@@ -58,6 +52,13 @@ def measure(
             sizes[len(sizes) // 2 - 1 :], seconds[len(sizes) // 2 - 1 :]
         ),
     }
+
+
+def best_of(work: Callable[[], Any], repeats: int) -> float:
+    """Processor seconds, the call that compiles left out."""
+    waited = lambda: jax.block_until_ready(work())  # noqa: E731
+    waited()
+    return min(timed(waited)[1] for _ in range(repeats))
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -70,7 +71,7 @@ def vectors(count: int, length: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(3).standard_normal((count, length), np.float32))
 
 
-def curves(args: argparse.Namespace) -> dict[str, Curve]:
+def curves(args: SimpleNamespace) -> dict[str, Curve]:
     """Every curve by its name."""
     specs = list_models("mini")
     network = load_model(specs[0].name)
@@ -99,15 +100,15 @@ def curves(args: argparse.Namespace) -> dict[str, Curve]:
         return lambda: products(new, rows)
 
     return {
-        "images_one_pass": measure(args.images, of_images, args.repeats),
-        "layers_one_pass": measure(args.layers, of_layers, args.repeats),
-        "models_node_products": measure(args.maps, of_maps, args.repeats),
-        "models_all_pairs": measure(args.models, of_pairs, args.repeats),
-        "models_one_against_all": measure(args.models, of_zoo, args.repeats),
+        "images_one_pass": curve(args.images, of_images, args.repeats),
+        "layers_one_pass": curve(args.layers, of_layers, args.repeats),
+        "models_node_products": curve(args.maps, of_maps, args.repeats),
+        "models_all_pairs": curve(args.models, of_pairs, args.repeats),
+        "models_one_against_all": curve(args.models, of_zoo, args.repeats),
     }
 
 
-def adding(args: argparse.Namespace) -> dict[str, Any]:
+def adding(args: SimpleNamespace) -> dict[str, Any]:
     """Seconds of the parts of adding one model to a zoo of the largest size."""
     network = load_model(list_models("mini")[0].name)
     probe = load_probe(f"photographs:probe[:{args.images[-2]}]")
@@ -121,11 +122,9 @@ def adding(args: argparse.Namespace) -> dict[str, Any]:
         "product": lambda: products(vector[None], rows),
         "all_pairs_again": lambda: products(rows, rows),
     }
-    seconds = {}
-    for name, work in parts.items():
-        jax.block_until_ready(work())
-        runs = [timed(lambda w=work: jax.block_until_ready(w()))[1] for _ in range(args.repeats)]
-        seconds[f"{name}_s"] = float(f"{min(runs):.4g}")
+    seconds = {
+        f"{name}_s": float(f"{best_of(work, args.repeats):.4g}") for name, work in parts.items()
+    }
     total = seconds["pass_s"] + seconds["vector_s"] + seconds["product_s"]
     return {
         "zoo": len(rows), "images": len(probe), "vector_length": int(vector.shape[0]), **seconds,
@@ -154,27 +153,23 @@ def draw(results: dict[str, Curve], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main() -> None:
-    """Prints the line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--figure", type=Path, help="draw the curves to this file")
-    parser.add_argument("--quick", action="store_true", help="small sizes, two repeats")
-    args = parser.parse_args()
-    sizes = QUICK if args.quick else SIZES
-    args = argparse.Namespace(**vars(args) | sizes)
+def measure(repeats: int = 5, figure: Path | None = None, quick: bool = False) -> dict[str, Any]:
+    """The line's content; the curves are drawn to `figure`."""
+    args = SimpleNamespace(repeats=repeats, **(QUICK if quick else SIZES))
     load = os.getloadavg()[0]
     results, added = curves(args), adding(args)
-    if args.figure:
-        draw(results, args.figure)
-    line = {
+    if figure:
+        draw(results, figure)
+    return {
         "benchmark": "scaling",
         "curves": results,
         "adding_one_model": added,
-        "peak_mb": peak_mb(),
+        "peak_mb": own_peak_mb(),
+        "load_before_after": [load, os.getloadavg()[0]],
     }
-    print(json.dumps(line | {"load_before_after": [load, os.getloadavg()[0]]}))
 
+
+main = script(measure, {"repeats": 2}, about=__doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,17 +13,17 @@ peers, which use one core where ours uses all. Wall seconds stand beside them. T
 one BLAS thread, as waiting threads would count.
 """
 
-import argparse
 import itertools
-import json
 import os
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.machine import fresh_process, peak_mb, rates, summary, timed
+from experiments.benchmarks.common import fresh_process, own_peak_mb, script, summary, timed
+from experiments.benchmarks.machine import rates
 from experiments.benchmarks.peers import similarity_loops as peers
 
 MODULE = "experiments.benchmarks.similarity"
@@ -56,7 +56,7 @@ def edges_of(models: int, count: int) -> Iterator[np.ndarray]:
     return (shared + w * rng.standard_normal(count, np.float32) for w in noise)
 
 
-def ours(args: argparse.Namespace) -> dict[str, Any]:
+def ours(args: SimpleNamespace) -> dict[str, Any]:
     """Seconds of each part, what the first calls took more, peak memory, the numbers themselves."""
     import jax
     import jax.numpy as jnp
@@ -88,13 +88,13 @@ def ours(args: argparse.Namespace) -> dict[str, Any]:
         "nodes": {"cpu": summary(cpu[1:], steps), "wall": summary(wall[1:], steps)},
         "edges": {"cpu": summary(edge_cpu[1:]), "wall": summary(edge_wall[1:])},
         "compile_s": round(max(0.0, wall[0] - min(wall) + edge_wall[0] - min(edge_wall)), 3),
-        "peak_mb": peak_mb(),
+        "peak_mb": own_peak_mb(),
         "node_numbers": (np.asarray(first_chunk, float) / CHUNK).tolist(),
         "edge_numbers": np.asarray(edge, float).tolist(),
     }
 
 
-def published(args: argparse.Namespace) -> dict[str, Any]:
+def published(args: SimpleNamespace) -> dict[str, Any]:
     """Seconds of the loops for all pairs, from a sample of them, and what they found there."""
     nodes = [one.astype(np.float64) for one in Maps(args.models, args.entries).chunk(0, CHUNK)]
     edges = np.stack(list(edges_of(args.models, args.edges)), dtype=np.float64)
@@ -119,7 +119,7 @@ def published(args: argparse.Namespace) -> dict[str, Any]:
     } | {"pairs": len(pairs), "pairs_measured": sample, "found": found, "rates": rates()}
 
 
-def numpy_version(args: argparse.Namespace) -> dict[str, Any]:
+def numpy_version(args: SimpleNamespace) -> dict[str, Any]:
     """Seconds of the procedure written well in numpy and scipy."""
     maps, steps = Maps(args.models, args.entries), args.total / CHUNK
     edges = np.stack(list(edges_of(args.models, args.edges)))
@@ -181,25 +181,26 @@ def floor(
     return {"gflop": gflop, "gbytes": gbytes, "seconds": rounded, "share": share} | machine
 
 
-def main() -> None:
-    """Runs one part, or all of them and prints their line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="5 and 12 models, small maps")
-    parser.add_argument("--part", choices=PARTS, help="one side alone, for a fresh process")
-    for name in ("models", "total", "images", "entries", "edges", "repeats"):
-        parser.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.part:
-        print(json.dumps(PARTS[args.part](args)))
-        return
+def measure(
+    part: str | None = None,
+    models: int = 20,
+    total: int = 1000,
+    images: int = 1000,
+    entries: int = 65536,
+    edges: int = 499_500,
+    repeats: int = 5,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """The line's content; with `part` that of one side alone, which is for a fresh process."""
+    size = {"total": total, "images": images, "entries": entries, "edges": edges}
+    size |= {"repeats": repeats}
+    if part:
+        return PARTS[part](SimpleNamespace(models=models, **size))
     load = os.getloadavg()[0]
-    size = {"total": 1000, "images": 1000, "entries": 65536, "edges": 499_500, "repeats": 5}
-    if args.quick:
-        size = {"total": 32, "images": 32, "entries": 2000, "edges": 20_000, "repeats": 2}
-    few, many = (5, 12) if args.quick else (20, 100)
+    few, many, some = models, 12 if quick else 100, min(images, 96)
     small = case({"models": few} | size)
-    large = case({"models": many} | size | {"images": min(size["images"], 96)})
-    print(json.dumps({
+    large = case({"models": many} | size | {"images": some})
+    return {
         "benchmark": "similarity",
         "ratio_20": small["ratio"],
         "ratio_100": large["ratio"],
@@ -207,12 +208,14 @@ def main() -> None:
         "peak_mb": small["ours"]["peak_mb"],
         "floor_share": small["floor"]["share"]["nodes"],
         "models": {str(few): small, str(many): large},
-        "images_measured": {"ours": {str(few): size["images"], str(many): min(size["images"], 96)},
-                            "published": CHUNK},
-        "scaled_to_images": size["total"],
+        "images_measured": {"ours": {str(few): images, str(many): some}, "published": CHUNK},
+        "scaled_to_images": total,
         "load_before_after": [load, os.getloadavg()[0]],
-    }))  # fmt: skip
+    }
 
+
+QUICK = {"models": 5, "total": 32, "images": 32, "entries": 2000, "edges": 20_000, "repeats": 2}
+main = script(measure, QUICK, about=__doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

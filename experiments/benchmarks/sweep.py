@@ -6,13 +6,10 @@ arithmetic: it holds for networks like those of the zoo, and scales with a unit'
 (`depara sweep --dry-run` times one batch of yours).
 """
 
-import argparse
-import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +17,28 @@ from depara_jax.index import add_to_index, build_index
 from depara_jax.store import Store, verify_store
 from depara_jax.sweep import run_sweep
 from depara_jax.sweep.plan import parse_plan
+from experiments.benchmarks.common import script, timed
 
 MODELS = (1000, 10_000, 1_000_000)
 MACHINES = (1, 16, 256)
 SKETCH = 1024 + 512 + 4 * 4096  # bytes of a row of an index of dim 4,096
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Result, wall seconds, processor seconds of this process."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
-
-
-def measure(folder: Path, images: int) -> dict[str, float]:
+def unit_cost(folder: Path, images: int) -> dict[str, float]:
     """Seconds and bytes of one unit (one model, one layer, one recipe)."""
     shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder, create=True)
     probes = [f"photographs:probe[:{images}]"]
     plan = parse_plan({"probes": probes})
     one = parse_plan({"probes": probes, "models": ["edges"]})
-    first, _, first_cpu = timed(lambda: run_sweep(one, store))
-    swept, _, cpu = timed(lambda: run_sweep(plan, store))
+    first, first_cpu, _ = timed(lambda: run_sweep(one, store))
+    swept, cpu, _ = timed(lambda: run_sweep(plan, store))
     units = [row.seconds for row in swept.rows if row.status == "computed"]
-    again, _, reuse_cpu = timed(lambda: run_sweep(plan, store))
+    again, reuse_cpu, _ = timed(lambda: run_sweep(plan, store))
     assert all(row.status == "reused" for row in again.rows)
-    (sound, _), _, verify_cpu = timed(lambda: verify_store(store))
-    _, _, index_cpu = timed(lambda: build_index(store, folder / "zoo.index"))
-    index = build_index(store, folder / "zoo.index")
-    _, add_s, _ = timed(lambda: add_to_index(index, store))
+    (sound, _), verify_cpu, _ = timed(lambda: verify_store(store))
+    index, index_cpu, _ = timed(lambda: build_index(store, folder / "zoo.index"))
+    _, _, add_s = timed(lambda: add_to_index(index, store))
     size = sum(p.stat().st_size for p in (folder / "objects").rglob("*") if p.is_file())
     files = sum(p.is_file() for p in (folder / "objects").rglob("*"))
     return {
@@ -85,20 +75,17 @@ def extrapolate(unit: dict[str, float]) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Prints one JSON line a measurement, one a case."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--folder", type=Path, default=Path("runs/sweep_benchmark"))
-    parser.add_argument("--quick", action="store_true", help="6 images")
-    args = parser.parse_args()
-    unit = measure(args.folder, 6 if args.quick else args.images)
-    rounded = {key: round(value, 4) for key, value in unit.items()}
-    print(json.dumps(rounded | {"load": os.getloadavg()[0]}), flush=True)
-    for row in extrapolate(unit):
-        print(json.dumps(row))
-    shutil.rmtree(args.folder)
+def measure(
+    images: int = 200, folder: Path = Path("runs/sweep_benchmark")
+) -> Iterator[dict[str, Any]]:
+    """A line for the measurement, and one for each case that is extrapolated from it."""
+    unit = unit_cost(folder, images)
+    yield {key: round(value, 4) for key, value in unit.items()} | {"load": os.getloadavg()[0]}
+    yield from extrapolate(unit)
+    shutil.rmtree(folder)
 
+
+main = script(measure, {"images": 6}, about=__doc__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,6 @@
 """What a study is made of, as one frozen, hashable value."""
 
 import dataclasses
-import hashlib
-import json
 from typing import Any, NamedTuple
 
 from depara_jax.errors import DeparaError
@@ -48,7 +46,7 @@ class StudyConfig:
       probe_images: unlabelled images for the similarities.
       most_probe_images: the largest probe set of the sweep over their number.
       path_steps: midpoints of integrated gradients and nodes of ModelGiF.
-      least_agreement: the exclusion rule's bound, see `affinity.admitted`; None admits every
+      least_agreement: the exclusion rule's bound, see `study.admitted`; None admits every
         target (the quick study, whose numbers mean nothing).
       ablations: also compute what only the ablations need.
       fine_tuned: how many (source, target) pairs are also fine-tuned.
@@ -108,11 +106,6 @@ class StudyConfig:
             warmup=min(50, max(1, self.steps // 10)),
             chunk=min(50, self.steps),
         )
-
-    def digest(self, *parts: Any) -> str:
-        """Names a stored result: the same digest, the same numbers."""
-        text = json.dumps(parts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for result files."""

@@ -5,7 +5,8 @@ folder or a TFDS dataset each whole image belongs to one split.
 """
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from depara_jax.errors import DeparaError
 from experiments.mini_taskonomy.config import PATCH, SIZE
 from experiments.mini_taskonomy.data import Data
 
-__all__ = ["ON_PACKAGED_ONLY", "Images", "load_images"]
+__all__ = ["ON_PACKAGED_ONLY", "Images", "in_turn", "load_images"]
 
 # What the photographs' task asks (which of the twelve?) other images cannot answer.
 ON_PACKAGED_ONLY = ("photograph",)
@@ -101,25 +102,38 @@ def _images(
 
 
 def _patches(images: Sequence[np.ndarray], side: int, count: int) -> UInt8[np.ndarray, "n s s 3"]:
-    """The first `count` patches, one of each image in turn, so that none of them dominates."""
-    found = []
-    for index, pixels in enumerate(images):
-        pixels = _resized(pixels)
-        step = side if side == SIZE else side // 2
-        corners = [
-            (y, x)
-            for y in range(0, pixels.shape[0] - side + 1, step)
-            for x in range(0, pixels.shape[1] - side + 1, step)
-        ]
-        corners.sort(key=lambda c: hashlib.sha256(f"{index}:{c}".encode()).digest())
-        for turn, (y, x) in enumerate(corners):
-            patch = pixels[y : y + side, x : x + side]
-            if patch.mean(axis=2).std() >= photographs.MIN_STD:
-                found.append((turn, index, patch))
+    """The first `count` patches of a grid over each image, in an order drawn by a hash."""
+    step = side if side == SIZE else side // 2
+
+    def corners(index: int, height: int, width: int) -> list[tuple[int, int]]:
+        tops, lefts = (range(0, size - side + 1, step) for size in (height, width))
+        grid = itertools.product(tops, lefts)
+        return sorted(grid, key=lambda c: hashlib.sha256(f"{index}:{c}".encode()).digest())
+
+    found = in_turn(map(_resized, images), side, corners)
     if not found:
         raise DeparaError(f"--data: no patch of {side} x {side} pixels holds enough structure")
-    found.sort(key=lambda row: row[:2])
-    return np.stack([row[2] for row in found[:count]])
+    return np.stack(found[:count])
+
+
+def in_turn(
+    images: Iterable[np.ndarray],
+    side: int,
+    corners: Callable[[int, int, int], Iterable[tuple[int, int]]],
+) -> list[np.ndarray]:
+    """Patches with structure, one of each image in turn, so that none of them dominates.
+
+    Args:
+      images: [h, w, 3] each.
+      side: of the patches.
+      corners: (image's position, height, width) -> their top left corners, in order.
+    """
+    found = []
+    for index, pixels in enumerate(images):
+        cut = [pixels[y : y + side, x : x + side] for y, x in corners(index, *pixels.shape[:2])]
+        kept = [patch for patch in cut if patch.mean(axis=2).std() >= photographs.MIN_STD]
+        found += [(turn, index, patch) for turn, patch in enumerate(kept)]
+    return [row[2] for row in sorted(found, key=lambda row: row[:2])]
 
 
 def _resized(pixels: np.ndarray) -> np.ndarray:

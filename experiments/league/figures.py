@@ -8,15 +8,16 @@ import numpy as np
 
 from depara_jax.reporting import similarity_heatmap
 from depara_jax.reporting.style import COLORS, GRAY, MARKERS, new_figure, save_figure, tidy
-from experiments.league.judge import Score, score
+from experiments.league.judge import Score
 from experiments.league.league import Entry
 from experiments.league.study import Study
 from experiments.league.sweeps import Sweep
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["curve_figure", "dots_figure", "league_figure", "save", "sweep_figure", "truth_figure"]
+__all__ = ["curve_figure", "league_figure", "save", "sweep_figure", "truth_figure"]
 
 LABEL = "mean Spearman correlation with measured transfer"
 KINDS = {"label-free": COLORS[0], "labels": COLORS[2], "prior": COLORS[1], "reference": GRAY}
@@ -29,21 +30,12 @@ def league_figure(entries: Sequence[Entry]) -> "Figure":
     for kind, color in KINDS.items():
         rows = [(i, e.scores["spearman"]) for i, e in enumerate(shown) if e.kind == kind]
         _dots(axes, rows, color, MARKERS[list(KINDS).index(kind)], kind)
-    axes.set_yticks(range(len(shown)), [entry.title.replace("`", "") for entry in shown])
-    axes.axvline(0, color=GRAY, linewidth=0.8)
-    tidy(axes, xlabel=LABEL)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    return figure
+    return _labelled(figure, axes, [entry.title.replace("`", "") for entry in shown])
 
 
 def sweep_figure(sweep: Sweep) -> "Figure":
-    """An ablation: a line of dots a setting, one colour a column."""
+    """An ablation: a line of dots a setting, one colour a column, with intervals."""
     rows = {row.label: row.values for row in sweep.rows}
-    return dots_figure(rows, title=sweep.title)
-
-
-def dots_figure(rows: Mapping[str, Mapping[str, Score]], *, title: str) -> "Figure":
-    """{label: {series: score}} as dots with intervals."""
     labels = list(rows)[::-1]
     series = list(next(iter(rows.values())))
     figure, axes = new_figure(7.2, 1.5 + 0.34 * len(labels))
@@ -51,6 +43,10 @@ def dots_figure(rows: Mapping[str, Mapping[str, Score]], *, title: str) -> "Figu
         offset = 0.14 * ((len(series) - 1) / 2 - j)
         points = [(i + offset, rows[label][name]) for i, label in enumerate(labels)]
         _dots(axes, points, COLORS[j], MARKERS[j], name)
+    return _labelled(figure, axes, labels, title=sweep.title)
+
+
+def _labelled(figure: "Figure", axes: "Axes", labels: Sequence[str], title: str = "") -> "Figure":
     axes.set_yticks(range(len(labels)), labels)
     axes.axvline(0, color=GRAY, linewidth=0.8)
     tidy(axes, title=title, xlabel=LABEL)
@@ -66,16 +62,8 @@ def _dots(axes, points: Sequence[tuple[float, Score]], color: str, marker: str, 
     errors = np.array(
         [[max(0, one.mean - one.low), max(0, one.high - one.mean)] for _, one in points]
     ).T
-    axes.errorbar(
-        means,
-        heights,
-        xerr=errors,
-        fmt=marker,
-        color=color,
-        markersize=5,
-        linewidth=1.3,
-        label=label,
-    )
+    style = {"fmt": marker, "color": color, "markersize": 5, "linewidth": 1.3}
+    axes.errorbar(means, heights, xerr=errors, label=label, **style)
 
 
 def curve_figure(
@@ -125,8 +113,3 @@ def save(figure: "Figure", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.set_dpi(100)
     save_figure(figure, path)
-
-
-def scores_of(curve: Mapping[float, np.ndarray]) -> list[Score]:
-    """Means and intervals of values a target."""
-    return [score(values) for values in curve.values()]

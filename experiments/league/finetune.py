@@ -1,15 +1,13 @@
 """A sample of pairs, fine-tuned: the encoder's weights move too, on the same little data."""
 
 import dataclasses
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from experiments.common.cells import write_text
+from experiments.common.cells import Cells
 from experiments.league.config import RANDOM, Encoder, StudyConfig
 from experiments.league.encoders import load_encoder
 from experiments.league.targets import READOUT_SEED
@@ -39,7 +37,7 @@ def sampled_pairs(config: StudyConfig) -> tuple[tuple[Encoder, str], ...]:
 def fine_tune(
     config: StudyConfig,
     data: tuple[Data, Data],
-    output: Path,
+    cells: Cells,
     progress: Callable[[str], None],
     *,
     fingerprint: str,
@@ -47,30 +45,30 @@ def fine_tune(
     """Held-out loss of each sampled pair after fine-tuning on one draw's images.
 
     A head of two layers (that of mini_taskonomy) and the encoder are trained by AdamW with random
-    crops of `config.readout_images` patches. What is measured is kept in fine-tuned.json.
+    crops of `config.readout_images` patches.
 
     Returns:
       {(source's name, target): loss}.
     """
-    path = output / "fine-tuned.json"
-    digest = config.digest("fine-tuned", config.to_json(), fingerprint)
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    losses = known.get("losses", {}) if known.get("digest") == digest else {}
     order = jax.random.permutation(jax.random.key(READOUT_SEED), len(data[0].images))
     rows = order[: config.readout_images]
     little = Data(data[0].images[rows], data[0].photograph[rows])
+    losses = {}
     for source, target in sampled_pairs(config):
-        key = f"{source.name}->{target}"
-        if key not in losses:
-            losses[key] = _one(config, source, task_named(target), (little, data[1]), output)
-            write_text(path, json.dumps({"digest": digest, "losses": losses}, indent=1) + "\n")
-            progress(f"fine-tuned {key}: {losses[key]:.3f}")
-    wanted = {f"{source.name}->{target}" for source, target in sampled_pairs(config)}
-    return {tuple(k.split("->")): v for k, v in losses.items() if k in wanted}  # pyright: ignore
+        task = task_named(target)
+        cell = cells.get(
+            f"fine-tuned/{source.name.replace('/', '-')}--{target}.json",
+            lambda s=source, t=task: {"loss": _one(config, s, t, (little, data[1]), cells)},
+            config=config,
+            images=fingerprint,
+        )
+        losses[source.name, target] = cell["loss"]
+        progress(f"fine-tuned {source.name}->{target}: {cell['loss']:.3f}")
+    return losses
 
 
 def _one(
-    config: StudyConfig, source: Encoder, task: Task, data: tuple[Data, Data], output: Path
+    config: StudyConfig, source: Encoder, task: Task, data: tuple[Data, Data], cells: Cells
 ) -> float:
     training: TrainConfig = dataclasses.replace(
         config.training(source.architecture),
@@ -79,7 +77,7 @@ def _one(
         learning_rate=config.learning_rate / 2,
         chunk=min(50, config.fine_tune_steps),
     )
-    model = load_encoder(config, output, source)
+    model = load_encoder(config, cells, source)
     fitted = fit(task, data[0], training, jax.random.key(1), encoder=model.variables)
     loss = evaluate(task, fitted, data[1], training).loss
     if not np.isfinite(loss):

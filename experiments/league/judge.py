@@ -12,10 +12,11 @@ from depara_jax.evaluation import (
     rank_correlations,
     regret_at_k,
 )
+from experiments.common.tables import with_interval
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["METRICS", "Score", "Similarity", "by_method", "difference", "judge", "judged"]
+__all__ = ["METRICS", "Score", "Similarity", "by_method", "judge", "judged"]
 
 METRICS = ("P@1", "P@3", "P@5", "spearman", "kendall", "regret@1")
 RELEVANT = 5  # of the sources of a target, as in the papers
@@ -31,11 +32,7 @@ class Score(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{_short(self.mean)} [{_short(self.low)}, {_short(self.high)}]"
-
-
-def _short(value: float) -> str:
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+        return with_interval(self.mean, (self.low, self.high))
 
 
 def by_method(study: Study, method: Method) -> Similarity:
@@ -97,10 +94,3 @@ def score(per_target: np.ndarray) -> Score:
     """Mean and 95% interval over the draw of targets."""
     interval = bootstrap_over_targets(per_target)
     return Score(float(per_target.mean()), float(interval.low), float(interval.high))
-
-
-def difference(
-    one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], metric: str = "spearman"
-) -> Score:
-    """Paired difference of two methods over the same targets."""
-    return score(one[metric] - other[metric])

@@ -4,11 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.league.affinity import agreement
 from experiments.league.judge import Score, Similarity, by_method, judge, judged, score
 from experiments.league.methods import METHODS
 from experiments.league.priors import REFERENCES, priors
-from experiments.league.study import Study
+from experiments.league.study import Study, agreement
 
 __all__ = ["BASELINE", "Entry", "league", "parameter_counts", "reproducibility"]
 

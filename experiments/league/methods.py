@@ -2,6 +2,9 @@
 
 A recipe's score is node_weight * node + lam * edge, so that terms are computed once and every
 recipe, lambda and ablation is a sum of two of them.
+
+The row `depara-task-upstream` weighs the nodes as the authors' code does, by a thousandth; the
+authors' walk itself, with what goes wrong in it, is experiments/fidelity's.
 """
 
 import dataclasses
@@ -10,7 +13,7 @@ from types import MappingProxyType
 
 from depara_jax.recipe import Recipe
 
-__all__ = ["DOMAINS", "EDGES", "METHODS", "NODES", "Method", "Term"]
+__all__ = ["DOMAINS", "EDGES", "ESTIMATED", "METHODS", "NODES", "Method", "Term"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +74,8 @@ EDGES: Mapping[str, Term] = MappingProxyType(
         "zscore@block2": _edge("block2", edge_normalization="zscore"),
     }
 )
+# Of all pairs by `depara_jax.estimators.estimate_pairs`; ModelGiF needs the networks themselves.
+ESTIMATED = ("rsa", "cka_linear", "dds_cosine", "dds_laplacian", "svcca")
 # Probe images that are not patches of the photographs that the networks learnt from.
 DOMAINS = ("photographs", "other", "texture", "pink noise", "white noise")
 

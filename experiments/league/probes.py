@@ -7,6 +7,7 @@ from PIL import Image
 from depara_jax.data import photographs
 from depara_jax.data.probes import Probe
 from depara_jax.errors import DeparaError
+from experiments.league.data import in_turn
 from experiments.league.methods import DOMAINS
 from experiments.mini_taskonomy.config import SIZE
 
@@ -47,23 +48,25 @@ def domain_probe(domain: str, count: int) -> Probe:
 
 def _others() -> UInt8[np.ndarray, "n 32 32 3"]:
     """Structured patches of the other images, one of each in turn."""
-    folder = photographs.files()[0].parent
-    found = []
-    for index, name in enumerate(OTHER):
-        try:
-            with Image.open(folder / name) as image:
-                image = image.convert("RGB")
-                image.thumbnail((512, 512), Image.Resampling.BILINEAR)
-                pixels = np.asarray(image)
-        except OSError as error:
-            raise DeparaError(f"probe domain 'other' needs {folder / name} ({error})") from error
-        rows, columns = (side // SIZE for side in pixels.shape[:2])
-        corners = [(y * SIZE, x * SIZE) for y in range(rows) for x in range(columns)]
-        np.random.default_rng(index).shuffle(corners)
-        cut = [pixels[y : y + SIZE, x : x + SIZE] for y, x in corners]
-        kept = [patch for patch in cut if patch.mean(axis=2).std() >= photographs.MIN_STD]
-        found += [(turn, index, patch) for turn, patch in enumerate(kept)]
-    return np.stack([row[2] for row in sorted(found, key=lambda row: row[:2])])
+
+    def corners(index: int, height: int, width: int) -> list[tuple[int, int]]:
+        rows, columns = height // SIZE, width // SIZE
+        places = [(y * SIZE, x * SIZE) for y in range(rows) for x in range(columns)]
+        np.random.default_rng(index).shuffle(places)
+        return places
+
+    return np.stack(in_turn(map(_open, OTHER), SIZE, corners))
+
+
+def _open(name: str) -> UInt8[np.ndarray, "h w 3"]:
+    path = photographs.files()[0].parent / name
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+            image.thumbnail((512, 512), Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    except OSError as error:
+        raise DeparaError(f"probe domain 'other' needs {path} ({error})") from error
 
 
 def _enough(images: np.ndarray, domain: str, count: int) -> np.ndarray:

@@ -1,17 +1,18 @@
 """Small readouts on frozen features: linear least squares with a ridge, in closed form.
 
-One program serves every task. Targets become rows of numbers: the 4 x 4 pixels under each place of
-the encoder's 8 x 8 map (read from the place and its neighbours), a vector (read from the map pooled
-to 4 x 4), or a one-hot code. All are standardised by the training targets, so that a loss of 1 is
-that of the best constant. The ridge is chosen on a quarter of the little data and the readout
-fitted again on all of it. Everything is traceable and is mapped over draws and encoders.
+Targets become rows of numbers: the 4 x 4 pixels under each place of the encoder's 8 x 8 map (read
+from the place and its neighbours), a vector (read from the map pooled to 4 x 4), or a one-hot code.
+All are standardised by the training targets, so that a loss of 1 is that of the best constant. The
+ridge is chosen on a quarter of the little data and the readout fitted again on all of it. What is
+fitted runs in BLAS and LAPACK on the host, whatever the networks run on.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
 from jaxtyping import Array, Float
 
 from experiments.mini_taskonomy.config import SIZE
@@ -19,21 +20,22 @@ from experiments.mini_taskonomy.heads import Statistics
 from experiments.mini_taskonomy.tasks import Task
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["RIDGES", "Coded", "coded", "design", "knn_errors", "probe_error", "readout_errors"]
+__all__ = ["RIDGES", "Coded", "coded", "design", "knn_error", "predictions"]
+__all__ += ["probe_error", "readout_losses"]
 
 # Of standardised entries, whose Gram matrix over the number of rows has a unit diagonal.
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Coded(NamedTuple):
-    """Targets as rows [n, p, q], p places of q numbers each, and how much every number counts.
+    """Targets as rows [n, p, q], p places of q numbers each, and how much every number counts."""
 
-    JAX arrays in the mapped program, numpy's on the host.
-    """
+    values: np.ndarray
+    weights: np.ndarray
 
-    values: Any
-    weights: Any
+    def part(self, rows: Any) -> "Coded":
+        """Some of the images, or of the draws."""
+        return Coded(self.values[rows], self.weights[rows])
 
 
 def coded(task: Task, batch: Example, statistics: Statistics, side: int) -> Coded:
@@ -42,12 +44,16 @@ def coded(task: Task, batch: Example, statistics: Statistics, side: int) -> Code
         share = 1.0 / task.outputs
         codes = jax.nn.one_hot(batch.target, task.outputs) - share
         values = (codes / jnp.sqrt(share * (1.0 - share)))[:, None]
-        return Coded(values, jnp.ones_like(values))
-    values = (batch.target - statistics.mean) / statistics.scale
-    if task.kind == "vector":
-        return Coded(values[:, None], jnp.ones_like(values)[:, None])
-    weights = jnp.broadcast_to(batch.weight, values.shape)
-    return Coded(_by_place(values, side), _by_place(weights, side))
+        weights = jnp.ones_like(values)
+    else:
+        values = (batch.target - statistics.mean) / statistics.scale
+        if task.kind == "vector":
+            values = values[:, None]
+            weights = jnp.ones_like(values)
+        else:
+            weights = _by_place(jnp.broadcast_to(batch.weight, values.shape), side)
+            values = _by_place(values, side)
+    return Coded(np.asarray(values), np.asarray(weights))
 
 
 def _by_place(image: Float[Array, "n h w k"], side: int) -> Float[Array, "n p q"]:
@@ -56,7 +62,7 @@ def _by_place(image: Float[Array, "n h w k"], side: int) -> Float[Array, "n p q"
     return cells.reshape(count, side * side, -1)
 
 
-def design(task: Task, features: Float[Array, "n h w c"]) -> Float[Array, "n p d"]:
+def design(task: Task, features: Float[Array, "n h w c"]) -> Float[np.ndarray, "n p d"]:
     """What the readout of a task sees of an encoder's output: rows as in `Coded`."""
     count, side = features.shape[:2]
     if task.kind == "dense":
@@ -64,76 +70,77 @@ def design(task: Task, features: Float[Array, "n h w c"]) -> Float[Array, "n p d
         shifted = [
             padded[:, y : y + side, x : x + side] for y in range(3) for x in range(3)
         ]  # 3 x 3 neighbours
-        return jnp.concatenate(shifted, axis=-1).reshape(count, side * side, -1)
-    pooled = features.reshape(count, side // 2, 2, side // 2, 2, -1).mean((2, 4))
-    return pooled.reshape(count, 1, -1)
+        rows = jnp.concatenate(shifted, axis=-1).reshape(count, side * side, -1)
+    else:
+        pooled = features.reshape(count, side // 2, 2, side // 2, 2, -1).mean((2, 4))
+        rows = pooled.reshape(count, 1, -1)
+    return np.asarray(rows)
 
 
-def readout_errors(
-    rows: Float[Array, "n p d"], targets: Coded, test_rows: Float[Array, "m p d"], test: Coded
-) -> tuple[Float[Array, " m"], Float[Array, "m q"]]:
-    """Trains a readout; returns each test image's loss, and its mean prediction over places."""
-    cut = rows.shape[0] - rows.shape[0] // 4
-    quarter = _errors_by_ridge(rows[:cut], _first(targets, cut), rows[cut:], _last(targets, cut))
-    best = quarter[0].mean(axis=1).argmin()
-    losses, predictions = _errors_by_ridge(rows, targets, test_rows, test, best)
-    return losses[0], predictions[0].mean(axis=1)
-
-
-def probe_error(rows: Float[Array, "n p d"], targets: Coded) -> Float[Array, ""]:
-    """The linear probe: loss on the last quarter of a readout of the rest, at the best ridge."""
-    cut = rows.shape[0] - rows.shape[0] // 4
-    losses, _ = _errors_by_ridge(rows[:cut], _first(targets, cut), rows[cut:], _last(targets, cut))
-    return losses.mean(axis=1).min()
-
-
-def knn_errors(pooled: Float[Array, "n d"], targets: Coded, *, k: int = 5) -> Float[Array, ""]:
-    """Leave-one-out loss of the mean target of the k nearest other images (Euclidean)."""
-    centred = pooled - pooled.mean(axis=0, keepdims=True)
-    lengths = (centred**2).sum(axis=1)
-    squared = lengths[:, None] + lengths - 2 * jnp.matmul(centred, centred.T, precision=HIGHEST)
-    squared = jnp.where(jnp.eye(len(pooled), dtype=bool), jnp.inf, squared)
-    _, nearest = jax.lax.top_k(-squared, k)
-    guess = targets.values[nearest].mean(axis=1)
-    return _image_losses(guess, targets).mean()
-
-
-def _errors_by_ridge(
-    rows: Float[Array, "n p d"],
+def readout_losses(
+    rows: Float[np.ndarray, "n p d"],
     targets: Coded,
-    test_rows: Float[Array, "m p d"],
+    test_rows: Float[np.ndarray, "m p d"],
     test: Coded,
-    only: Array | None = None,
-) -> tuple[Float[Array, "r m"], Float[Array, "r m p q"]]:
-    """Losses and predictions for every ridge, or for the one at `only`."""
+) -> Float[np.ndarray, " m"]:
+    """Trains a readout; returns each test image's loss."""
+    best = int(np.argmin(_held_out_losses(rows, targets)))
+    (guess,) = predictions(rows, targets, test_rows, RIDGES[best : best + 1])
+    return _image_losses(guess, test)
+
+
+def probe_error(rows: Float[np.ndarray, "n p d"], targets: Coded) -> float:
+    """The linear probe: loss on the last quarter of a readout of the rest, at the best ridge."""
+    return min(_held_out_losses(rows, targets))
+
+
+def _held_out_losses(rows: np.ndarray, targets: Coded) -> list[float]:
+    """For every ridge, the loss on the last quarter of a readout of the rest."""
+    cut = len(rows) - len(rows) // 4
+    held = targets.part(slice(cut, None))
+    guesses = predictions(rows[:cut], targets.part(slice(cut)), rows[cut:], RIDGES)
+    return [float(_image_losses(guess, held).mean()) for guess in guesses]
+
+
+def knn_error(pooled: Float[np.ndarray, "n d"], targets: Coded, *, k: int = 5) -> float:
+    """Leave-one-out loss of the mean target of the k nearest other images (Euclidean)."""
+    centred = pooled - pooled.mean(axis=0)
+    lengths = (centred**2).sum(axis=1)
+    squared = lengths[:, None] + lengths - 2 * centred @ centred.T
+    np.fill_diagonal(squared, np.inf)
+    nearest = np.argsort(squared, axis=1, kind="stable")[:, :k]
+    return float(_image_losses(targets.values[nearest].mean(axis=1), targets).mean())
+
+
+def predictions(
+    rows: Float[np.ndarray, "n p d"],
+    targets: Coded,
+    test_rows: Float[np.ndarray, "m p d"],
+    ridges: tuple[float, ...],
+) -> list[Float[np.ndarray, "m p q"]]:
+    """What readouts say of the test rows, one for every ridge."""
     weight = targets.weights.mean(axis=2).reshape(-1, 1)  # a row counts as much as its numbers do
     total = weight.sum()
     flat, values = rows.reshape(-1, rows.shape[2]), targets.values.reshape(len(weight), -1)
     centre, level = ((weight * x).sum(0) / total for x in (flat, values))
-    spread = jnp.sqrt((weight * (flat - centre) ** 2).sum(0) / total)
+    spread = np.sqrt((weight * (flat - centre) ** 2).sum(0) / total)
     # A channel that hardly ever fires would be blown up to unit variance, and with it the one test
     # image where it does.
-    floor = 0.1 * jnp.sqrt((spread**2).mean()) + 1e-6
-    scale = jnp.maximum(spread, floor)
-    x, y = (flat - centre) / scale, values - level
-    weighted = (x * weight / total).T
-    gram, moment = jnp.matmul(weighted, x), jnp.matmul(weighted, y)
-    ridges = jnp.asarray(RIDGES, x.dtype)
-    ridges = ridges if only is None else ridges[only][None]
-    solve = functools.partial(jax.scipy.linalg.solve, assume_a="pos")
-    coefficients = jax.vmap(lambda r: solve(gram + r * jnp.eye(len(gram)), moment))(ridges)
-    predictions = jnp.einsum("mpd,rdq->rmpq", (test_rows - centre) / scale, coefficients) + level
-    return jax.vmap(lambda guess: _image_losses(guess, test))(predictions), predictions
+    scale = np.maximum(spread, 0.1 * np.sqrt((spread**2).mean()) + 1e-6)
+    x = (flat - centre) / scale
+    weighted = (x * (weight / total)).T
+    gram = (weighted @ x).astype(np.float64)
+    moment = (weighted @ (values - level)).astype(np.float64)
+    tests = ((test_rows - centre) / scale).reshape(-1, rows.shape[2])
+    found = []
+    for ridge in ridges:
+        system = gram + ridge * np.eye(len(gram))
+        solved = scipy.linalg.solve(system, moment, assume_a="pos").astype(np.float32)
+        guess = tests @ solved + level
+        found.append(guess.reshape(*test_rows.shape[:2], -1))
+    return found
 
 
-def _image_losses(guess: Float[Array, "m p q"], test: Coded) -> Float[Array, " m"]:
+def _image_losses(guess: np.ndarray, test: Coded) -> np.ndarray:
     squared = test.weights * (guess - test.values) ** 2
     return squared.sum((1, 2)) / test.weights.sum((1, 2))
-
-
-def _first(targets: Coded, cut: int) -> Coded:
-    return Coded(targets.values[:cut], targets.weights[:cut])
-
-
-def _last(targets: Coded, cut: int) -> Coded:
-    return Coded(targets.values[cut:], targets.weights[cut:])

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from depara_jax.evaluation.correlation import spearman
-from depara_jax.files import write_atomically
+from experiments.common.cells import write_text
+from experiments.common.tables import markdown
 from experiments.league import figures
 from experiments.league.choice import Choice, candidates, choose, halves, lambda_rules
 from experiments.league.config import RANDOM
@@ -36,7 +37,7 @@ def write_report(results: Results, folder: Path) -> Study:
         parts.append("Fewer than four targets pass the rule, so no method is scored.\n")
     figures.save(figures.truth_figure(study), folder / "figures" / "truth.png")
     text = "\n".join(part for part in parts if part)
-    write_atomically(folder / "tables.md", lambda file: file.write(text.encode()))
+    write_text(folder / "tables.md", text)
     return study
 
 
@@ -60,10 +61,7 @@ def _judged(study: Study, pictures: Path) -> list[str]:
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note="") -> str:
-    lines = [title, "", note, ""] if note else [title, ""]
-    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join([title, "", *([note, ""] if note else []), *markdown(header, rows)]) + "\n"
 
 
 def _head(study: Study) -> str:
@@ -125,7 +123,7 @@ def _lambda(study: Study, pictures: Path) -> str:
     curves = {f"V + lambda E, {name}": lambda_curve(study, f"edge/{key}") for name, key in (
         ("z-scored edges", "zscore"), ("raw edges", "raw"),
     )}  # fmt: skip
-    scores = {name: figures.scores_of(curve) for name, curve in curves.items()}
+    scores = {name: [score(v) for v in curve.values()] for name, curve in curves.items()}
     xs = list(next(iter(curves.values())))
     picture = figures.curve_figure(
         xs, scores, title="weight of the edge term", xlabel="lambda", ends=("V alone", "E alone")

@@ -31,11 +31,8 @@ class Results:
       names: e encoders as `Encoder.name`, the random controls among them.
       targets: t tasks.
       losses: [e, t, draws] mean held-out loss of a readout.
-      spread: [e, t] its standard error over held-out images (mean over draws).
-      accuracy: [e, t, draws], NaN where the target is not a class.
       ahp: [e, t] Taskonomy's ordinal affinity among the sources of the encoder's architecture and
         seed, the target's own left out; NaN for that one and for controls.
-      wins: [e, t] mean share of wins against the same sources.
       knn: [e, t] leave-one-out loss of 5 nearest neighbours on labelled target images.
       probe: [e, t] loss of a linear probe on them.
       quality: [e] validation loss on the encoder's own task over that of what learns nothing.
@@ -50,10 +47,7 @@ class Results:
     names: tuple[str, ...]
     targets: tuple[str, ...]
     losses: np.ndarray
-    spread: np.ndarray
-    accuracy: np.ndarray
     ahp: np.ndarray
-    wins: np.ndarray
     knn: np.ndarray
     probe: np.ndarray
     quality: np.ndarray
@@ -68,7 +62,7 @@ class Results:
         return tuple(name for name in self.names if not name.startswith("random/"))
 
 
-_ARRAYS = ("losses", "spread", "accuracy", "ahp", "wins", "knn", "probe", "quality")
+_ARRAYS = ("losses", "ahp", "knn", "probe", "quality")
 
 
 def save_results(path: Path, results: Results, *, across: tuple[str, ...] = ()) -> None:

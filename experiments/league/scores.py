@@ -1,37 +1,40 @@
 """Stage 3: similarity of all pairs of trained encoders, by every term and estimator.
 
-Each matrix is a file of its own, [m, m] in the order of the names that it carries; a matrix whose
-file has the right digest is not computed again.
+Each matrix is a cell of its own, [m, m] in the order of the names that it carries.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from depara_jax.data.probes import Probe
 from depara_jax.errors import DeparaError
-from depara_jax.files import load_arrays, write_atomically
+from depara_jax.estimators import estimate_pairs, modelgif_pairs
+from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.graph.structure import edges_of
 from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
 from depara_jax.selection.model_selection import compare_models
-from depara_jax.stats import ranks, standardize
 from depara_jax.walk import layer_features
+from experiments.common.cells import Cells
 from experiments.league.config import RANDOM, StudyConfig
 from experiments.league.encoders import load_encoder
-from experiments.league.kernels import PAIRWISE, modelgif_matrix, svcca_matrix, vector_matrix
-from experiments.league.methods import DOMAINS, EDGES, METHODS, NODES, Term
+from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES, Term
 from experiments.league.probes import domain_probe
 
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
 PROBE_COUNTS = (10, 20, 50, 100, 200, 500, 1000)
 PROBE_DRAWS = 3
+
+Job = Callable[[Sequence[Model]], np.ndarray]
 
 
 class Matrix(NamedTuple):
@@ -44,7 +47,7 @@ class Matrix(NamedTuple):
 def compute_matrices(
     config: StudyConfig,
     probe: Probe,
-    output: Path,
+    cells: Cells,
     progress: Callable[[str], None],
     *,
     domains: bool = True,
@@ -54,7 +57,7 @@ def compute_matrices(
     Args:
       config: the study, whose encoders are trained.
       probe: its first `config.probe_images` are used.
-      output: the run's folder.
+      cells: of the run.
       progress: called with a line for each matrix.
       domains: also the base terms on other kinds of probe images.
 
@@ -62,17 +65,15 @@ def compute_matrices(
       The trained encoders' names, and {key: matrix} in their order: "node/NAME", "edge/NAME",
       "pair/NAME", and "DOMAIN:node/NAME".
     """
-    (output / "scores").mkdir(parents=True, exist_ok=True)
-    trained = [encoder for encoder in config.encoders if encoder.task != RANDOM]
-    models = [load_encoder(config, output, encoder) for encoder in trained]
+    models = _trained(config, cells)
     names = tuple(model.name for model in models)
     base = probe.subset(range(config.probe_images))
-    settings = _settings(config)
     needed = {key for method in METHODS for key, _ in method.parts} | {"node/ig-l2sq"}
-    todo: dict[str, tuple[Callable[[Sequence[Model]], np.ndarray], str]] = {}
-    for key, make in _jobs(config, base).items():
-        if config.ablations or key in needed:
-            todo[key] = (make, base.fingerprint)
+    todo = {
+        key: (job, base.fingerprint)
+        for key, job in _jobs(config, base).items()
+        if config.ablations or key in needed
+    }
     others = DOMAINS[1:] if config.ablations else DOMAINS[-1:]
     for domain in others if domains else ():
         other = domain_probe(domain, config.probe_images)
@@ -82,40 +83,60 @@ def compute_matrices(
     matrices = {}
     # The league's own first, for a run that is stopped.
     for key in sorted(todo, key=lambda key: key not in needed):
-        make, fingerprint = todo[key]
-        digest = config.digest(key, settings, fingerprint)
-        path = output / "scores" / f"{key.replace('/', '-').replace(':', '--')}.npz"
-        matrix = _read(path, digest, names)
-        if matrix is None:
-            matrix = _timed(make, models)
-            _write(path, digest, names, matrix)
-            progress(f"{key}: {matrix.seconds:.3f} s a network")
-        matrices[key] = matrix
+        job, fingerprint = todo[key]
+        name = f"scores/{key.replace('/', '-').replace(':', '--')}.npz"
+        content = _named(cells, name, names, lambda j=job: _timed(j, models)._asdict(),
+                         settings=_settings(config), images=fingerprint)  # fmt: skip
+        matrices[key] = Matrix(content["values"], float(content["seconds"]))
+        progress(f"{key}: {matrices[key].seconds:.3f} s a network")
     return names, matrices
+
+
+def _trained(config: StudyConfig, cells: Cells) -> list[Model]:
+    return [load_encoder(config, cells, e) for e in config.encoders if e.task != RANDOM]
 
 
 def _settings(config: StudyConfig) -> list:
     """What the matrices depend on beside the images."""
-    training = [config.training(name).to_json() for name, _ in config.architectures]
+    training = [config.training(name) for name, _ in config.architectures]
     return [config.tasks, config.seeds, training, config.probe_images, config.path_steps]
 
 
-def _jobs(config: StudyConfig, probe: Probe) -> dict[str, Callable[[Sequence[Model]], np.ndarray]]:
+def _named(
+    cells: Cells, name: str, names: tuple[str, ...], make: Callable[[], dict], **depends: Any
+) -> dict[str, np.ndarray]:
+    """A cell whose rows belong to names, never to places."""
+    content = cells.get(name, lambda: {"names": np.array(names), **make()}, **depends)
+    if tuple(map(str, content.pop("names"))) != names:
+        raise DeparaError(
+            f"{cells.path(name)}: its rows are of other networks; delete it to compute it anew"
+        )
+    return content
+
+
+def _jobs(config: StudyConfig, probe: Probe) -> dict[str, Job]:
     """Everything that is computed on one probe set."""
-    jobs: dict[str, Callable[[Sequence[Model]], np.ndarray]] = {}
+    jobs: dict[str, Job] = {}
     for prefix, terms in (("node", NODES), ("edge", EDGES)):
         for name, term in terms.items():
             jobs[f"{prefix}/{name}"] = _term_job(term, probe, config.path_steps)
-    for name, vector in PAIRWISE.items():
-        jobs[f"pair/{name}"] = lambda models, v=vector: vector_matrix(_features(models, probe), v)
-    jobs["pair/svcca"] = lambda models: svcca_matrix(_features(models, probe))
-    jobs["pair/modelgif"] = lambda models: modelgif_matrix(
-        models, probe.array(models[0].spec.input), steps=config.path_steps
+    for name in ESTIMATED:
+        jobs[f"pair/{name}"] = lambda models, n=name: estimate_pairs(n, _features(models, probe))
+    jobs["pair/modelgif"] = lambda models: modelgif_pairs(
+        [Partial(_reader(m.forward, m.spec.encoder), m.variables) for m in models],
+        probe.array(models[0].spec.input),
+        steps=config.path_steps,
     )
     return jobs
 
 
-def _term_job(term: Term, probe: Probe, steps: int) -> Callable[[Sequence[Model]], np.ndarray]:
+@functools.cache
+def _reader(forward: Callable[..., Any], layer: str) -> Callable[[Any, Any], jax.Array]:
+    """(variables, images) -> the layer: one function, so one program, for each architecture."""
+    return lambda variables, images: forward(variables, images)[layer]
+
+
+def _term_job(term: Term, probe: Probe, steps: int) -> Job:
     recipe = term.recipe
     if recipe.attribution == "integrated_gradients":
         recipe = recipe.replace(steps=steps)
@@ -142,17 +163,17 @@ def _features(models: Sequence[Model], probe: Probe) -> list[np.ndarray]:
     return [layer_features(m, probe, [m.spec.encoder])[m.spec.encoder] for m in models]
 
 
-def _timed(make: Callable[[Sequence[Model]], np.ndarray], models: Sequence[Model]) -> Matrix:
+def _timed(job: Job, models: Sequence[Model]) -> Matrix:
     """The matrix, timed after one network of each architecture has compiled the programs."""
     first = {model.spec.architecture: model for model in models}
-    make(list(first.values()))
+    job(list(first.values()))
     started = time.perf_counter()
-    values = make(models)
+    values = job(models)
     return Matrix(values, (time.perf_counter() - started) / len(models))
 
 
 def probe_sweep(
-    config: StudyConfig, probe: Probe, output: Path, progress: Callable[[str], None]
+    config: StudyConfig, probe: Probe, cells: Cells, progress: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """Node and z-scored edge terms on random draws of 10 to 1,000 probe images.
 
@@ -160,71 +181,29 @@ def probe_sweep(
       {"COUNT/DRAW:node" or ":edge": [m, m]} in the order of `compute_matrices`'s names. All draws
       come from the first `config.most_probe_images` images; a count that takes all has one draw.
     """
-    path = output / "scores" / "probe-sweep.npz"
-    trained = [encoder for encoder in config.encoders if encoder.task != RANDOM]
-    names = tuple(encoder.name for encoder in trained)
-    digest = config.digest("probe sweep", _settings(config), probe.fingerprint)
-    known = _arrays(path)
-    if known and str(known["digest"]) == digest:
-        _check_names(known["names"], names, path)
-        return {key: value for key, value in known.items() if ":" in key}
-    models = [load_encoder(config, output, encoder) for encoder in trained]
-    recipe = Recipe(name="node", lam=0.0)
-    cosines = compare_models(models, probe, recipe, per_image=True).node_cosines
-    assert cosines is not None
-    features = _features(models, probe)
-    found = {}
-    for count in [c for c in PROBE_COUNTS if c <= len(probe)]:
-        for draw in range(PROBE_DRAWS if count < len(probe) else 1):
-            rows = np.random.default_rng([count, draw]).permutation(len(probe))[:count]
-            found[f"{count}/{draw}:node"] = cosines[rows].mean(axis=0)
-            found[f"{count}/{draw}:edge"] = _edge_matrix(features, rows)
-        progress(f"{count} probe images")
 
-    def write(file):
-        np.savez(file, digest=np.array(digest), names=np.array(names), **found)
+    def make() -> dict[str, np.ndarray]:
+        models = _trained(config, cells)
+        recipe = Recipe(name="node", lam=0.0)
+        cosines = compare_models(models, probe, recipe, per_image=True).node_cosines
+        assert cosines is not None
+        features = _features(models, probe)
+        found = {}
+        for count in [c for c in PROBE_COUNTS if c <= len(probe)]:
+            for draw in range(PROBE_DRAWS if count < len(probe) else 1):
+                rows = np.random.default_rng([count, draw]).permutation(len(probe))[:count]
+                found[f"{count}/{draw}:node"] = cosines[rows].mean(axis=0)
+                found[f"{count}/{draw}:edge"] = _edge_matrix(features, rows)
+            progress(f"{count} probe images")
+        return found
 
-    write_atomically(path, write)
-    return found
+    names = tuple(encoder.name for encoder in config.encoders if encoder.task != RANDOM)
+    return _named(cells, "scores/probe-sweep.npz", names, make,
+                  settings=_settings(config), images=probe.fingerprint)  # fmt: skip
 
 
 def _edge_matrix(features: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
     """Spearman's correlation of z-scored edges over some of the images."""
-    vectors = [
-        standardize(ranks(edges_of(jnp.asarray(one[rows]), edge_normalization="zscore")))
-        for one in features
-    ]
-    stacked = np.stack([np.asarray(vector) for vector in vectors])
-    return stacked @ stacked.T
-
-
-def _read(path: Path, digest: str, names: tuple[str, ...]) -> Matrix | None:
-    arrays = _arrays(path)
-    if not arrays or str(arrays["digest"]) != digest:
-        return None
-    _check_names(arrays["names"], names, path)
-    return Matrix(arrays["values"], float(arrays["seconds"]))
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    arrays = load_arrays(path)
-    assert isinstance(arrays, dict)
-    return arrays
-
-
-def _check_names(stored: np.ndarray, names: tuple[str, ...], path: Path) -> None:
-    """Rows belong to names, never to places."""
-    if tuple(map(str, stored)) != names:
-        raise DeparaError(f"{path}: its rows are of other networks; delete it to compute it anew")
-
-
-def _write(path: Path, digest: str, names: tuple[str, ...], matrix: Matrix) -> None:
-    def write(file):
-        np.savez(
-            file, digest=np.array(digest), names=np.array(names), values=matrix.values,
-            seconds=matrix.seconds,
-        )  # fmt: skip
-
-    write_atomically(path, write)
+    edges = [edges_of(jnp.asarray(one[rows]), edge_normalization="zscore") for one in features]
+    vectors = edge_vectors(edges)
+    return np.asarray(products(vectors, vectors))

@@ -9,12 +9,38 @@ import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.evaluation import GroundTruth
-from experiments.league.affinity import admitted, agreement, relative_loss
+from depara_jax.evaluation.correlation import spearman
 from experiments.league.config import RANDOM, Encoder
 from experiments.league.methods import Method
 from experiments.league.results import Results
 
-__all__ = ["Pool", "Study"]
+__all__ = ["Pool", "Study", "admitted", "agreement"]
+
+
+def agreement(rankings: np.ndarray) -> np.ndarray:
+    """[pairs] Spearman's correlation of every pair of k measurements [k, s] of the same sources."""
+    return np.array([spearman(*pair) for pair in itertools.combinations(rankings, 2)])
+
+
+def admitted(
+    targets: Sequence[str],
+    reproducible: np.ndarray,
+    own: np.ndarray,
+    random: np.ndarray,
+    *,
+    least: float | None,
+) -> tuple[str, ...]:
+    """The targets that count.
+
+    Args:
+      targets: t names.
+      reproducible: [t] Spearman between encoder seeds of the order of their sources.
+      own: [t] loss of the target's own encoders.
+      random: [t] loss of random-initialised ones.
+      least: bound on `reproducible`; None admits all.
+    """
+    rows = zip(targets, reproducible, own, random, strict=True)
+    return tuple(name for name, r, o, c in rows if least is None or (r >= least and o < c))
 
 
 class Pool(NamedTuple):
@@ -64,7 +90,7 @@ class Study:
 
     @functools.cached_property
     def targets(self) -> tuple[str, ...]:
-        """The targets that the rule of `affinity.admitted` lets count."""
+        """The targets that the rule of `admitted` lets count."""
         least = self.results.meta["config"]["least_agreement"]
         losses = self.results.losses.mean(axis=2)
         own, control = np.empty(len(self.tasks)), np.empty(len(self.tasks))
@@ -84,11 +110,10 @@ class Study:
 
     def gains(self, architecture: str, seed: int, *, draw: int | None = None) -> np.ndarray:
         """[t, s] what each source saves of the control's loss; rows and columns as `tasks`."""
-        rows = [self.row[Encoder(task, architecture, seed).name] for task in self.tasks]
-        losses = self.results.losses[rows]
+        losses = self.results.losses
         losses = losses.mean(axis=2) if draw is None else losses[:, :, draw]
-        control = self.control(architecture)
-        return np.stack([relative_loss(losses[:, i], control[i]) for i in range(len(self.tasks))])
+        control = self.control(architecture)[:, None]
+        return 1.0 - self.table(losses, architecture, seed) / control
 
     def table(self, values: np.ndarray, architecture: str, seed: int) -> np.ndarray:
         """[t, s] of an array [e, t] for the sources of one architecture and seed."""

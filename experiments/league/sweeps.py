@@ -21,7 +21,6 @@ class Row(NamedTuple):
 
     label: str
     values: dict[str, Score]
-    targets: dict[str, np.ndarray]
 
 
 class Sweep(NamedTuple):
@@ -90,11 +89,14 @@ def _method(*keys: str, weights: Sequence[float] | None = None) -> Method:
 
 
 def _row(study: Study, label: str, methods: dict[str, Method], pools=None) -> Row:
-    found = {
-        name: judge(study, by_method(study, method), pools=pools, metrics=("spearman",))["spearman"]
-        for name, method in methods.items()
-    }
-    return Row(label, {name: score(values) for name, values in found.items()}, found)
+    found = {name: _spearman(study, method, pools) for name, method in methods.items()}
+    return Row(label, {name: score(values) for name, values in found.items()})
+
+
+def _spearman(study: Study, method: Method, pools: Sequence[Pool] | None = None) -> np.ndarray:
+    """Of each target [t]."""
+    found = judge(study, by_method(study, method), pools=pools, metrics=("spearman",))
+    return found["spearman"]
 
 
 def _terms(study: Study, name: str, title: str, kind: str, choices: dict[str, str]) -> Sweep:
@@ -149,8 +151,7 @@ def lambda_curve(study: Study, edge: str = EDGE) -> dict[float, np.ndarray]:
     curve = {}
     for lam in (0.0, *GRID, np.inf):
         method = _method(edge) if lam == np.inf else _method(NODE, edge, weights=(1.0, lam))
-        found = judge(study, by_method(study, method), metrics=("spearman",))
-        curve[lam] = found["spearman"]
+        curve[lam] = _spearman(study, method)
     return curve
 
 

@@ -28,7 +28,6 @@ class Target(NamedTuple):
     draws: Coded
     labelled: Coded
     test: Coded
-    classes: jax.Array | None
 
 
 def target_examples(
@@ -75,9 +74,8 @@ def all_targets(
                 task,
                 places[digest],
                 Coded(*by_draw),
-                Coded(*(x[used:] for x in answers)),
+                answers.part(slice(used, None)),
                 coded(task, tests, statistics, side),
-                tests.target if task.kind == "classes" else None,
             )
         )
     return inputs, targets

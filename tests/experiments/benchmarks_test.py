@@ -2,14 +2,16 @@
 
 import json
 import operator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import attribution, encoder, precision
-from experiments.benchmarks.common import interleaved, peak_mb, product_floor
+from experiments.benchmarks import attribution, encoder, index, precision, sweep
+from experiments.benchmarks.common import interleaved, peak_mb, script
+from experiments.benchmarks.machine import product_floor
 
 
 def line(capsys, module, *arguments):
@@ -32,6 +34,42 @@ def test_both_sides_give_the_same_maps_and_every_figure_is_there(capsys, module)
     assert keys <= set(got)
     assert got["gflop"] > 0
     assert set(got["seconds"]) >= {"ours", "pytorch"}
+
+
+def test_a_script_has_the_options_of_what_it_measures(capsys):
+    def measure(
+        images: int = 4, folder: Path | None = None, all: bool = False, quick: bool = False
+    ):
+        yield {"images": images, "folder": str(folder), "all": all}
+        yield {"quick": quick}
+
+    main = script(measure, {"images": 2}, about="What it is.")
+    assert main(["--folder", "there", "--all"]) == 0
+    assert main(["--quick", "--images", "9"]) == 0
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert lines[0] == {"images": 4, "folder": "there", "all": True}
+    assert lines[1] == {"quick": False}
+    assert lines[2] == {"images": 2, "folder": "None", "all": False}
+    assert lines[3] == {"quick": True}
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "What it is." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "options"), [
+    (index, ["--quick", "--images", "6", "--queries", "3"]), (sweep, ["--quick"]),
+])  # fmt: skip
+def test_each_measurement_is_a_line(module, options, capsys, tmp_path):
+    with jax.numpy_dtype_promotion("standard"):  # as the script runs
+        assert module.main([*options, "--folder", str(tmp_path / "work")]) == 0
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    keys = set().union(*lines)
+    expected = {
+        index: {"error_bound", "recall_at_10_reranked", "query_by_name_ms_90%", "s_median"},
+        sweep: {"unit_cpu_s", "nothing_to_add_s", "sweep_hours", "index_gb"},
+    }
+    assert expected[module] <= keys
 
 
 def test_the_floor_counts_every_product_and_its_operations():

@@ -1,4 +1,4 @@
-"""The league: readouts, affinities and kernels against slow or other code; alignment; choices."""
+"""The league: readouts against slow or other code; alignment; choices; the command."""
 
 import dataclasses
 import json
@@ -10,20 +10,13 @@ import pytest
 from PIL import Image
 
 from depara_jax.errors import DeparaError
-from depara_jax.estimators import ESTIMATORS
-from depara_jax.models.encoder import Encoder as Network
-from depara_jax.models.encoder import EncoderConfig
-from depara_jax.models.port import port_model, random_variables
 from experiments.league import (
-    affinity,
     choice,
     collect,
     config,
     data,
     encoders,
-    host_readouts,
     judge,
-    kernels,
     main,
     priors,
     probes,
@@ -31,7 +24,6 @@ from experiments.league import (
     results,
     study,
     targets,
-    truth,
 )
 from experiments.league import league as tables
 from experiments.league.config import RANDOM, Encoder, StudyConfig
@@ -44,39 +36,14 @@ TASK_NAMES = ("edges", "corners", "saturation", "denoising", "photograph", "nois
 ARCHITECTURES = ("residual", "plain")
 
 
-# Affinities.
-
-
-def test_win_rates_count_pairs_and_halve_ties():
-    losses = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 1.0]])
-    # Case by case: a tie, a win of the first, a win of the second.
-    np.testing.assert_allclose(affinity.win_rates(losses), [[0.5, 0.5], [0.5, 0.5]])
-    losses[1, 2] = 9.0
-    np.testing.assert_allclose(affinity.win_rates(losses), [[0.5, 2.5 / 3], [0.5 / 3, 0.5]])
-
-
-def test_ordinal_ahp_of_consistent_wins_is_their_odds(rng):
-    # Two sources, the first wins 80% of the cases: odds of 4, affinities .8 and .2.
-    losses = np.zeros((2, 10))
-    losses[0, :2] = 1.0
-    losses[1, 2:] = 1.0
-    np.testing.assert_allclose(affinity.ordinal_ahp(losses), [0.8, 0.2], atol=1e-12)
-    # Against the eigenvector by power iteration.
-    losses = rng.normal(size=(5, 400)) + np.arange(5)[:, None] / 3
-    rates = np.clip(affinity.win_rates(losses), 0.001, 0.999)
-    vector = np.ones(5)
-    for _ in range(500):
-        vector = rates / rates.T @ vector
-        vector /= vector.sum()
-    np.testing.assert_allclose(affinity.ordinal_ahp(losses), vector, atol=1e-9)
-    assert list(np.argsort(-vector)) == [0, 1, 2, 3, 4]
+# Which targets count.
 
 
 def test_the_rule_needs_reproducible_targets_that_beat_random_encoders():
     names = ("a", "b", "c")
     given = (np.array([0.9, 0.5, 0.9]), np.array([0.2, 0.2, 0.6]), np.array([0.5, 0.5, 0.5]))
-    assert affinity.admitted(names, *given, least=0.6) == ("a",)
-    assert affinity.admitted(names, *given, least=None) == names
+    assert study.admitted(names, *given, least=0.6) == ("a",)
+    assert study.admitted(names, *given, least=None) == names
 
 
 # Readouts.
@@ -90,51 +57,59 @@ def test_dense_targets_are_coded_place_by_place(rng):
     got = readouts.coded(TASKS["denoising"], batch, Statistics(mean, scale), 8)
     assert got.values.shape == (2, 64, 48)
     expected = (values[1, 4 * 2 + 1, 4 * 5 + 3] - np.array([0.1, 0.2, 0.3])) / 2
-    place = np.asarray(got.values)[1, 2 * 8 + 5].reshape(4, 4, 3)
+    place = got.values[1, 2 * 8 + 5].reshape(4, 4, 3)
     np.testing.assert_allclose(place[1, 3], expected, atol=1e-6)  # float32
     features = jnp.asarray(rng.normal(size=(2, 8, 8, 4)), jnp.float32)
     rows = readouts.design(TASKS["denoising"], features).reshape(2, 8, 8, 9, 4)
     np.testing.assert_array_equal(rows[0, 2, 5, 4], features[0, 2, 5])  # the centre of 3 x 3
     np.testing.assert_array_equal(rows[0, 2, 5, 0], features[0, 1, 4])
-    assert not np.asarray(rows[0, 0, 0, 0]).any()  # nothing beyond the border
+    assert not rows[0, 0, 0, 0].any()  # nothing beyond the border
 
 
 def test_a_readout_is_the_ridge_regression_of_scikit_learn(rng):
     from sklearn.linear_model import Ridge
 
-    rows = rng.normal(size=(60, 1, 12)) * rng.uniform(0.5, 2.0, size=12)
-    truth_map = rng.normal(size=(12, 3))
-    values = rows @ truth_map + 0.5 * rng.normal(size=(60, 1, 3))
-    flat, weights = rows[:48, 0], np.ones((48, 1, 3), np.float32)
-    trained = readouts.Coded(jnp.asarray(values[:48], jnp.float32), jnp.asarray(weights))
-    test = readouts.Coded(jnp.asarray(values[48:], jnp.float32), jnp.ones((12, 1, 3), jnp.float32))
-    losses, guesses = readouts._errors_by_ridge(
-        jnp.asarray(rows[:48], jnp.float32), trained, jnp.asarray(rows[48:], jnp.float32), test
-    )
-    for i, ridge in enumerate(readouts.RIDGES):
+    rows = (rng.normal(size=(60, 1, 12)) * rng.uniform(0.5, 2.0, size=12)).astype(np.float32)
+    values = (rows @ rng.normal(size=(12, 3)) + 0.5 * rng.normal(size=(60, 1, 3))).astype("f4")
+    flat = rows[:48, 0]
+    trained = readouts.Coded(values[:48], np.ones((48, 1, 3), np.float32))
+    guesses = readouts.predictions(rows[:48], trained, rows[48:], readouts.RIDGES)
+    for ridge, guess in zip(readouts.RIDGES, guesses, strict=True):
         model = Ridge(alpha=48 * ridge).fit((flat - flat.mean(0)) / flat.std(0), values[:48, 0])
         expected = model.predict((rows[48:, 0] - flat.mean(0)) / flat.std(0))
         # float32 normal equations against a float64 solver.
-        np.testing.assert_allclose(guesses[i][:, 0], expected, atol=2e-4)
-        squared = ((expected - values[48:, 0]) ** 2).mean(axis=1)
-        np.testing.assert_allclose(losses[i], squared, atol=1e-3)
+        np.testing.assert_allclose(guess[:, 0], expected, atol=2e-4)
+
+
+def test_what_does_not_count_does_not_move_a_readout(rng):
+    rows = rng.normal(size=(40, 2, 5)).astype(np.float32)
+    values = rng.normal(size=(40, 2, 3)).astype(np.float32)
+    weights = np.ones_like(values)
+    weights[:, 1] = 0.0  # the second place of every image
+    moved = values + (1 - weights) * rng.normal(size=values.shape).astype(np.float32)
+    one, other = (
+        readouts.readout_losses(
+            rows[:32], readouts.Coded(v[:32], weights[:32]), rows[32:],
+            readouts.Coded(v[32:], weights[32:]),
+        )
+        for v in (values, moved)
+    )  # fmt: skip
+    np.testing.assert_allclose(one, other, rtol=1e-6)  # float32
 
 
 def test_a_readout_finds_what_is_there_and_nothing_where_there_is_nothing(rng):
     rows = rng.normal(size=(200, 1, 6)).astype(np.float32)
     signal, noise = rows[:, :, :2], rng.normal(size=(200, 1, 2)).astype(np.float32)
     for values, low, high in ((signal, 0.0, 1e-3), (noise, 0.8, 1.3)):
-        coded = readouts.Coded(jnp.asarray(values), jnp.ones_like(values))
-        train, test = (readouts.Coded(*(x[part] for x in coded)) for part in (
-            slice(0, 120), slice(120, 200),
-        ))  # fmt: skip
-        errors, _ = readouts.readout_errors(
-            jnp.asarray(rows[:120]), train, jnp.asarray(rows[120:]), test
-        )
+        coded = readouts.Coded(values, np.ones_like(values))
+        train, test = coded.part(slice(120)), coded.part(slice(120, None))
+        errors = readouts.readout_losses(rows[:120], train, rows[120:], test)
         assert low <= float(errors.mean()) <= high
+        probe = readouts.probe_error(rows[:120], train)
+        assert low <= probe <= high
 
 
-def test_knn_errors_are_those_of_a_loop(rng):
+def test_the_knn_error_is_that_of_a_loop(rng):
     points = rng.normal(size=(30, 4)).astype(np.float32)
     values = rng.normal(size=(30, 1, 2)).astype(np.float32)
     expected = []
@@ -143,41 +118,8 @@ def test_knn_errors_are_those_of_a_loop(rng):
         distance[i] = np.inf
         near = np.argsort(distance)[:5]
         expected.append(((values[near].mean(0) - values[i]) ** 2).mean())
-    coded = readouts.Coded(jnp.asarray(values), jnp.ones_like(values))
-    got = readouts.knn_errors(jnp.asarray(points), coded)
-    np.testing.assert_allclose(float(got), np.mean(expected), rtol=1e-5)
-
-
-# Kernels.
-
-
-@pytest.mark.parametrize("name", [*kernels.PAIRWISE, "svcca"])
-def test_all_pairs_equal_the_estimator_pair_by_pair(name, rng):
-    shared = rng.normal(size=(40, 6))
-    features = [
-        np.maximum(shared @ rng.normal(size=(6, 30)) + rng.normal(size=(40, 30)), 0).astype("f4")
-        for _ in range(3)
-    ]
-    vector = kernels.PAIRWISE.get(name)
-    matrix = kernels.vector_matrix(features, vector) if vector else kernels.svcca_matrix(features)
-    for i, j in ((0, 1), (1, 2)):
-        expected = float(ESTIMATORS[name].function(features[i], features[j]))
-        # Two float32 routes to the same number.
-        np.testing.assert_allclose(matrix[i, j], expected, atol=2e-5)
-
-
-def test_modelgif_of_all_pairs_equals_the_estimator(rng):
-    shape = EncoderConfig(block="plain", widths=(3,), strides=(2,), features=2)
-    models = [
-        port_model(Network, shape, variables=random_variables(Network, shape, jax.random.key(i)))
-        for i in range(2)
-    ]
-    images = rng.uniform(-1, 1, size=(4, 32, 32, 3)).astype(np.float32)
-    matrix = kernels.modelgif_matrix(models, images, steps=3, chunk=3)
-    functions = [lambda x, m=m: m.forward(m.variables, x)["encoder"] for m in models]
-    expected = ESTIMATORS["modelgif"].function(*functions, images, steps=3)
-    np.testing.assert_allclose(matrix[0, 1], float(expected), atol=1e-5)  # float32
-    np.testing.assert_allclose(np.diag(matrix), 1.0, atol=1e-5)
+    got = readouts.knn_error(points, readouts.Coded(values, np.ones_like(values)))
+    np.testing.assert_allclose(got, np.mean(expected), rtol=1e-5)
 
 
 # Results and alignment.
@@ -205,7 +147,6 @@ def made_results(seed: int = 0, seeds: int = 3) -> results.Results:
                 losses[i, t] = 0.1
             elif e.task != RANDOM:
                 losses[i, t] = 0.5 - like[t, place[e.task]] * 0.2
-    shape = (len(encoders), len(TASK_NAMES))
     methods = {key for method in METHODS for key, _ in method.parts}
     meta = {"config": {"least_agreement": 0.6}, "parameters": {"residual": 9, "plain": 5}}
     return results.Results(
@@ -213,10 +154,7 @@ def made_results(seed: int = 0, seeds: int = 3) -> results.Results:
         names=tuple(e.name for e in encoders),
         targets=TASK_NAMES,
         losses=losses,
-        spread=np.full(shape, 0.01),
-        accuracy=np.full(losses.shape, np.nan),
         ahp=1 - losses.mean(axis=2),
-        wins=1 - losses.mean(axis=2),
         knn=losses.mean(axis=2),
         probe=losses.mean(axis=2),
         quality=rng.uniform(size=len(encoders)),
@@ -422,11 +360,12 @@ def test_tasks_of_the_plain_crop_share_their_images():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--until", "later"], "stage"),
+        (["--until", "later"], "--until"),
         (["--tasks", "edges,corners,nothing,saturation"], "nothing"),
         (["--tasks", "edges,corners"], "at least 4 tasks"),
         (["--from-results", "/nowhere.npz"], "nowhere"),
         (["--data", "/nowhere"], "does not exist"),
+        (["--output", "/proc/nowhere"], "cannot be made"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
@@ -440,67 +379,6 @@ def test_rows_of_another_stage_are_refused():
     made = made_results()
     with pytest.raises(AssertionError, match="other networks"):
         collect.collect(config.QUICK, {}, {}, ((), {}), {}, {}, made.meta)
-
-
-def test_the_host_readouts_are_those_of_the_mapped_program(rng):
-    rows = rng.normal(size=(52, 4, 6)).astype(np.float32)
-    values = (rows[..., :2] + rng.normal(size=(52, 4, 2))).astype(np.float32)
-    weights = rng.uniform(0.5, 1.5, size=values.shape).astype(np.float32)
-    train, test = (readouts.Coded(values[part], weights[part]) for part in (
-        slice(0, 40), slice(40, 52),
-    ))  # fmt: skip
-    mapped = [readouts.Coded(*map(jnp.asarray, one)) for one in (train, test)]
-    ours = host_readouts.readout_errors(rows[:40], train, rows[40:], test)
-    theirs = readouts.readout_errors(
-        jnp.asarray(rows[:40]), mapped[0], jnp.asarray(rows[40:]), mapped[1]
-    )
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-4)  # float64 against float32 solves
-    ours = host_readouts.probe_error(rows[:40], train)
-    np.testing.assert_allclose(ours, readouts.probe_error(rows[:40], mapped[0]), rtol=1e-4)
-    ours = host_readouts.knn_errors(rows[:40, 0], train)
-    theirs = readouts.knn_errors(jnp.asarray(rows[:40, 0]), mapped[0])
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-
-
-def test_readouts_mapped_over_encoders_are_those_of_each(rng):
-    task = TASKS["noise_level"]
-    sizes = {"draws": 2, "train": 8, "tests": 5}
-    count = sizes["draws"] * sizes["train"] + targets.LABELLED_IMAGES + sizes["tests"]
-    features = jnp.asarray(rng.normal(size=(2, count, 8, 8, 3)), jnp.float32)
-    values = [
-        rng.normal(size=(*shape, 1, 1)).astype(np.float32)
-        for shape in ((2, 8), (targets.LABELLED_IMAGES,), (5,))
-    ]
-    answers = tuple(readouts.Coded(jnp.asarray(v), jnp.ones_like(v)) for v in values)
-    run = truth._run_readouts(task, sizes["draws"])
-    both = run(features, answers)
-    for i in range(2):
-        for together, alone in zip(both, run(features[i : i + 1], answers), strict=True):
-            # Batched and single float32 solvers of the same systems.
-            np.testing.assert_allclose(together[i], alone[0], rtol=2e-3, atol=2e-4)
-
-
-@pytest.mark.slow
-def test_seeds_trained_together_are_those_trained_alone(tmp_path, folder):
-    images = data.load_images(str(folder), probe_images=8)
-    shape = EncoderConfig(block="plain", widths=(2,), strides=(2,), features=2)
-    small = dataclasses.replace(
-        config.QUICK, architectures=(("plain", shape),), steps=2, batch_size=4
-    )
-    group = [Encoder("noise_level", "plain", seed) for seed in (0, 1)]
-    weights = []
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-        for kind, parts in (("together", [group]), ("alone", [[one] for one in group])):
-            output = tmp_path / kind
-            for some in parts:
-                encoders._train(
-                    TASKS["noise_level"], some, small.training("plain"),
-                    (images.train, images.validation), output, dict.fromkeys(group, "digest"),
-                )  # fmt: skip
-            weights.append([encoders.load_encoder(small, output, one).variables for one in group])
-    for one, other in zip(jax.tree.leaves(weights[0]), jax.tree.leaves(weights[1]), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)  # grouped against single convolutions
 
 
 @pytest.mark.slow

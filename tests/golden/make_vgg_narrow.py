@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from experiments.benchmarks.peers import torch_vgg
+from experiments.benchmarks.peers.vgg_state import random_state
 from tests.golden.vgg_narrow_cases import CASES
-from tests.references import torch_vgg
-from tests.references.vgg_state import digest, random_images, random_state
+from tests.references.vgg_state import digest, random_images
 
 
 def condensed(config, size):

@@ -66,7 +66,7 @@ def test_features_and_gradient_are_those_of_tensorflow(name, channels, size):
 def torch_case(rng):
     """Config, port's state dictionary, variables and images [n, h, w, c] of the narrow network."""
     pytest.importorskip("torch")
-    from tests.references import torch_taskonomy as reference
+    from experiments.benchmarks.peers import torch_taskonomy as reference
 
     state = reference.random_state(NARROW, seed=3)
     variables = variables_from_tensors({k: v.numpy() for k, v in state.items()}, NARROW)
@@ -86,7 +86,7 @@ def nhwc(tensor):
 
 @pytest.mark.parity
 def test_every_layer_is_that_of_pytorch(torch_case):
-    from tests.references import torch_taskonomy as reference
+    from experiments.benchmarks.peers import torch_taskonomy as reference
 
     state, variables, images = torch_case
     want = reference.encoder(state, NARROW, nchw(images))
@@ -100,7 +100,7 @@ def test_every_layer_is_that_of_pytorch(torch_case):
 @pytest.mark.parity
 def test_every_block_on_its_own_is_that_of_pytorch(torch_case):
     """Each stage is fed PyTorch's input, so that errors do not add up."""
-    from tests.references import torch_taskonomy as reference
+    from experiments.benchmarks.peers import torch_taskonomy as reference
 
     state, variables, images = torch_case
     want = reference.encoder(state, NARROW, nchw(images))
@@ -120,7 +120,7 @@ def test_every_block_on_its_own_is_that_of_pytorch(torch_case):
 @pytest.mark.parity
 @pytest.mark.parametrize("layer", ["stem", "block1.unit3", "block3.unit6.norm", "compress"])
 def test_input_gradients_are_those_of_pytorch(torch_case, layer):
-    from tests.references import torch_taskonomy as reference
+    from experiments.benchmarks.peers import torch_taskonomy as reference
 
     state, variables, images = torch_case
     leaf = nchw(images).requires_grad_()
@@ -138,7 +138,7 @@ def test_the_published_network_is_that_of_visualpriors(rng):
     different sides, which moves a few gradients by 1e-2 of the largest one; not so in float64.
     """
     port = pytest.importorskip("visualpriors.taskonomy_network")
-    from tests.references import torch_taskonomy as reference
+    from experiments.benchmarks.peers import torch_taskonomy as reference
 
     config = TaskonomyConfig()
     state = reference.random_state(config, seed=5)

@@ -11,12 +11,13 @@ from flax import nnx
 from depara_jax.models.layers.pooling import adaptive_avg_pool
 from depara_jax.models.port import PureForward, convert
 from depara_jax.models.vgg import VGG, VGGConfig, schemes
-from tests.references.vgg_state import Draw, random_images, random_state
+from experiments.benchmarks.peers.vgg_state import Draw, random_state
+from tests.references.vgg_state import random_images
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: the [torch] extra")
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 
-from tests.references import torch_vgg  # noqa: E402 - needs torch
+from experiments.benchmarks.peers import torch_vgg  # noqa: E402 - needs torch
 
 CONFIG = VGGConfig(19, batch_norm=True, num_classes=1000)
 
