@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ PACKAGE = Path(depara_jax.__file__).parent
 # A stage may import itself, what stands before it in its own half, and the foundations.
 FOUNDATIONS = {"types", "spec", "stats", "host", "errors", "recipe", "files"}
 NUMERICAL = ["graph", "attribution", "walk", "estimators", "evaluation", "selection"]
+NAMESPACES = [
+    "attribution", "data", "estimators", "evaluation", "graph", "index", "models", "reporting",
+    "selection", "store", "sweep", "training", "walk", "weights",
+]  # fmt: skip
 ALLOWED = {
     "host": {"host"},
     "graph": {"graph"},
@@ -75,10 +80,20 @@ def test_one_place_asks_jax_for_its_backend():
     assert files == [PACKAGE / "host" / "platform.py"]
 
 
-def loaded_by(statement: str) -> set[str]:
+def modules_after(statement: str) -> set[str]:
     code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in json.loads(done.stdout)}
+    return set(json.loads(done.stdout))
+
+
+def loaded_by(statement: str) -> set[str]:
+    return {name.split(".")[0] for name in modules_after(statement)}
+
+
+def whole(*namespaces: str) -> str:
+    """A statement that uses every public name of some namespaces."""
+    listed = ", ".join(f"d.{name}" for name in namespaces)
+    return f"import depara_jax as d; [getattr(m, name) for m in ({listed},) for name in m.__all__]"
 
 
 HEAVY = {"torch", "tensorflow", "keras", "ray", "sklearn", "captum", "skimage"}
@@ -89,36 +104,83 @@ HEAVY = {"torch", "tensorflow", "keras", "ray", "sklearn", "captum", "skimage"}
     [
         ("import depara_jax", HEAVY | {"jax", "flax", "matplotlib", "tensorflow_datasets"}),
         (
-            "import depara_jax.selection, depara_jax.estimators, depara_jax.evaluation",
+            whole(*NUMERICAL),
             HEAVY | {"flax", "matplotlib", "tensorflow_datasets", "orbax", "PIL"},
         ),
         ("import depara_jax; depara_jax.rank_models, depara_jax.load_probe", HEAVY | {"flax"}),
-        ("import depara_jax.training", HEAVY | {"orbax", "tensorflow_datasets", "matplotlib"}),
+        (whole("training"), HEAVY | {"orbax", "tensorflow_datasets", "matplotlib"}),
         ("import depara_jax; depara_jax.load_model", HEAVY | {"tensorflow_datasets"}),
+        (whole(*NAMESPACES), HEAVY | {"tensorflow_datasets"}),
     ],
 )
 def test_heavy_packages_are_imported_where_they_are_used(statement, absent):
     assert not loaded_by(statement) & absent
 
 
-def test_every_public_name_exists_and_is_documented():
-    for name in depara_jax.__all__:
-        value = getattr(depara_jax, name)
-        assert inspect.getdoc(value) or name == "RECIPES", f"{name} has no docstring"
-    assert set(depara_jax.__all__) < set(dir(depara_jax))
-    with pytest.raises(AttributeError, match="no attribute 'rank_modles'"):
+def test_the_import_loads_a_handful_of_small_modules():
+    more = modules_after("import depara_jax") - modules_after("pass")
+    own = {name for name in more if name.startswith("depara_jax")}
+    assert own == {"depara_jax"}
+    foreign = {name.split(".")[0] for name in more} - own - set(sys.stdlib_module_names)
+    assert foreign == {"lazy_loader"}
+    assert len(more) < 40, sorted(more)
+
+
+def test_every_folder_is_a_namespace_of_the_package():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - {"cli", "host"} == set(NAMESPACES)  # a program, and forms of others' functions
+    assert set(NAMESPACES) <= set(dir(depara_jax))
+    with pytest.raises(AttributeError, match="rank_modles"):
         depara_jax.rank_modles  # noqa: B018 - the access is what is tested
 
 
-@pytest.mark.parametrize("stage", NUMERICAL)
-def test_public_functions_take_hyperparameters_by_keyword_and_are_typed(stage):
-    module = importlib.import_module(f"depara_jax.{stage}")
+@pytest.mark.parametrize("namespace", ["", *NAMESPACES])
+def test_every_public_name_exists_is_listed_once_and_documented(namespace):
+    module = importlib.import_module(f"depara_jax.{namespace}".rstrip("."))
+    stub = Path(module.__file__).with_suffix(".pyi")
+    if stub.exists():
+        found = [alias.name for node in ast.walk(ast.parse(stub.read_text()))
+                 if isinstance(node, ast.ImportFrom) for alias in node.names]  # fmt: skip
+        assert sorted(found) == sorted(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert set(module.__all__) <= set(dir(module))
     for name in module.__all__:
         value = getattr(module, name)
-        if not inspect.isfunction(value):
-            continue
-        for parameter in inspect.signature(value).parameters.values():
-            where = f"{stage}.{name}({parameter.name})"
-            assert parameter.annotation is not inspect.Parameter.empty, f"{where} has no type"
+        if inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value):
+            assert inspect.getdoc(value), f"{namespace}.{name} has no docstring"
+
+
+def functions_of(namespace: str) -> Iterator[tuple[str, Callable]]:
+    """Public functions of a namespace, and constructors and public methods of its classes."""
+    module = importlib.import_module(f"depara_jax.{namespace}")
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isfunction(value):
+            yield f"{namespace}.{name}", value
+        elif inspect.isclass(value) and value.__module__.startswith("depara_jax"):
+            for key, method in vars(value).items():
+                method = getattr(method, "__func__", method)  # class and static methods
+                if inspect.isfunction(method) and (key == "__init__" or key[0] != "_"):
+                    yield f"{namespace}.{name}.{key}", method
+
+
+@pytest.mark.parametrize("namespace", [*NAMESPACES, "recipe"])
+def test_options_are_explicit_and_typed(namespace):
+    for where, function in functions_of(namespace):
+        if where == "recipe.Recipe.replace":
+            continue  # takes the class's own fields, as `dataclasses.replace` does
+        for parameter in list(inspect.signature(function).parameters.values()):
+            if parameter.name in ("self", "cls"):
+                continue
+            assert parameter.kind is not parameter.VAR_KEYWORD, f"{where} hides its options"
+            assert parameter.annotation is not inspect.Parameter.empty, f"{where}: {parameter}"
+
+
+@pytest.mark.parametrize("stage", NUMERICAL)
+def test_public_functions_take_hyperparameters_by_keyword(stage):
+    for where, function in functions_of(stage):
+        if where.count(".") > 1:
+            continue  # methods
+        for parameter in inspect.signature(function).parameters.values():
             plain = isinstance(parameter.default, (bool, int, float, str))
             assert not (plain and parameter.kind is parameter.POSITIONAL_OR_KEYWORD), where

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.output is not None:
         # What is needed to tell whether two saved graphs may be compared goes with the arrays.
         seconds = round(time.monotonic() - started, 3)
-        whole = provenance(command=args.command, seconds=seconds, **result["provenance"])
+        whole = provenance({"command": args.command, "seconds": seconds, **result["provenance"]})
         origin = {
             "model": model.name,
             "layer": layer,

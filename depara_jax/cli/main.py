@@ -138,7 +138,7 @@ def with_provenance(result: dict[str, Any], command: str, started: float) -> dic
 
     seconds = round(time.monotonic() - started, 3)
     known = {"command": command, "seconds": seconds} | result.get("provenance", {})
-    return result | {"provenance": provenance(**known)}
+    return result | {"provenance": provenance(known)}
 
 
 def write_json(result: dict[str, Any], target: str) -> None:

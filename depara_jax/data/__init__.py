@@ -1,6 +1,5 @@
 """Probe images: where they come from and how each model sees them."""
 
-from depara_jax.data.photographs import Patches, patches
-from depara_jax.data.probes import Probe, ProbeSpec, load_probe
+import lazy_loader
 
-__all__ = ["Patches", "Probe", "ProbeSpec", "load_probe", "patches"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

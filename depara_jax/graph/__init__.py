@@ -1,31 +1,5 @@
 """Deep attribution graphs and their similarity."""
 
-from depara_jax.graph.embedding import embed
-from depara_jax.graph.similarity import (
-    GraphSimilarity,
-    edge_similarity,
-    graph_similarity,
-    node_similarity,
-    similarity_matrix,
-)
-from depara_jax.graph.structure import (
-    AttributionGraph,
-    GraphInfo,
-    build_graph,
-    edges_of,
-    node_vectors,
-)
+import lazy_loader
 
-__all__ = [
-    "AttributionGraph",
-    "GraphInfo",
-    "GraphSimilarity",
-    "build_graph",
-    "edge_similarity",
-    "edges_of",
-    "embed",
-    "graph_similarity",
-    "node_similarity",
-    "node_vectors",
-    "similarity_matrix",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,8 @@ framework gives them. Outputs that are not floating-point arrays with the image 
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -77,7 +78,7 @@ def from_linen(
     encoder: str | None = None,
     logits: str | None = None,
     task: str | None = None,
-    **options: Any,
+    call_options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Model:
     """A Flax Linen module; its layers are named by module path, such as "Block_0.Conv_1".
 
@@ -90,7 +91,7 @@ def from_linen(
       encoder: the layer that stands for the model; the last by default.
       logits: the layer of the outputs, if there is one.
       task: what it was trained for.
-      **options: passed to its `__call__`, such as train=False.
+      call_options: passed to its `__call__`, such as {"train": False}; hashable values.
 
     Raises:
       UnknownNameError: a layer that the module does not have; the near ones are offered.
@@ -102,7 +103,7 @@ def from_linen(
         raise DeparaError(
             f"model {name!r}: expected a flax.linen.Module, got {type(module).__name__}"
         )
-    forward = _LinenForward(module, tuple(sorted(options.items())))
+    forward = _LinenForward(module, tuple(sorted(call_options.items())))
     return _model(
         forward, variables, name, input, layers, encoder, logits, task,
         architecture=type(module).__name__,

@@ -1,22 +1,5 @@
 """Ranking models and layers."""
 
-from depara_jax.selection.layer_selection import rank_layers
-from depara_jax.selection.league import League, rank_by_estimators
-from depara_jax.selection.model_selection import (
-    ModelSimilarity,
-    attribution_graphs,
-    compare_models,
-    rank_models,
-)
-from depara_jax.selection.ranking import Ranking
+import lazy_loader
 
-__all__ = [
-    "League",
-    "ModelSimilarity",
-    "Ranking",
-    "attribution_graphs",
-    "compare_models",
-    "rank_by_estimators",
-    "rank_layers",
-    "rank_models",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from depara_jax.errors import DeparaError
@@ -27,7 +28,7 @@ def package_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def provenance(**more: Any) -> dict[str, Any]:
+def provenance(more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """Versions, host, devices, command line and wall-clock time, and whatever is added.
 
     None of it enters an artefact's address or its content digest: the same numbers computed
@@ -35,7 +36,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     by it, so that a clock which jumps does no harm.
 
     Args:
-      **more: further entries; one of the same name takes the place of what is found here.
+      more: further entries; one of the same name takes the place of what is found here.
     """
     import jax
 

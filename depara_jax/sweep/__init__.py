@@ -1,18 +1,5 @@
 """Sweeps: models x layers x recipes x probe sets into a store, whatever happens on the way."""
 
-from depara_jax.sweep.estimate import estimate_sweep
-from depara_jax.sweep.plan import Plan, ProbeEntry, read_plan
-from depara_jax.sweep.preemption import PreemptedError, preemptible
-from depara_jax.sweep.runner import Row, SweepResult, run_sweep
+import lazy_loader
 
-__all__ = [
-    "Plan",
-    "PreemptedError",
-    "ProbeEntry",
-    "Row",
-    "SweepResult",
-    "estimate_sweep",
-    "preemptible",
-    "read_plan",
-    "run_sweep",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

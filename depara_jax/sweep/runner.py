@@ -99,7 +99,7 @@ def run_sweep(
         }
         path = store.write_result(f"sweeps/{plan.digest[:16]}/results.json", lasting)
         summary = SweepResult(ordered, seconds, path).summary()
-        origin = provenance(summary=summary, seconds=round(seconds, 3))
+        origin = provenance({"summary": summary, "seconds": round(seconds, 3)})
         store.write_result(f"sweeps/{plan.digest[:16]}/provenance.json", origin)
     return SweepResult(ordered, seconds, path)
 

@@ -303,7 +303,7 @@ def _make(
     check()
     if not is_lead():
         return {part: (key.address, "") for part, key in missing.items()}
-    origin = provenance(seconds=round(time.monotonic() - started, 3), images=len(probe))
+    origin = provenance({"seconds": round(time.monotonic() - started, 3), "images": len(probe)})
     found = {}
     for (kind, layer), key in missing.items():
         if kind == "features":

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -152,13 +153,17 @@ def check_labels(labels: Any, classes: Sequence[str], count: int) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def write_manifest(path: str | os.PathLike[str], split: Split, **subsets: np.ndarray) -> None:
+def write_manifest(
+    path: str | os.PathLike[str],
+    split: Split,
+    subsets: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> None:
     """Records which image is where, as JSON: parts and subsets as lists of names.
 
     Args:
       path: file to write.
       split: the data set.
-      **subsets: rows of further subsets by name.
+      subsets: rows of further subsets by name.
     """
     named = {**split.parts, **subsets}
     content = {

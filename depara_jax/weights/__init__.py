@@ -1,1 +1,5 @@
 """Reading weight files and mapping them strictly onto a network's variables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

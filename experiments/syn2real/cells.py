@@ -50,7 +50,7 @@ class Domain:
     def record(self, output: Path) -> None:
         """Writes which image is where."""
         sizes = {name: subset(self.split, "train", share) for name, share in self.config.sizes}
-        write_manifest(output / f"split-{self.name}.json", self.split, **sizes)
+        write_manifest(output / f"split-{self.name}.json", self.split, sizes)
 
     @cached_property
     def probe(self) -> Probe:

@@ -116,7 +116,14 @@ class LinenNet(linen.Module):
 def test_a_linen_module_s_layers_are_its_module_paths(images):
     network = LinenNet()
     variables = network.init(jax.random.key(0), images, train=False)
-    model = from_linen(network, variables, name="mine", input=INPUT, encoder="second", train=False)
+    model = from_linen(
+        network,
+        variables,
+        name="mine",
+        input=INPUT,
+        encoder="second",
+        call_options={"train": False},
+    )
     assert model.spec.layers == (
         "LinenBlock_0.Conv_0", "LinenBlock_0.BatchNorm_0", "LinenBlock_0",
         "second.Conv_0", "second.BatchNorm_0", "second", "Dense_0", "output",
@@ -162,7 +169,14 @@ def test_models_of_three_frameworks_are_compared(rng):
     variables = linen_net.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), train=False)
     models = [
         from_nnx(nnx_net, name="nnx", input=INPUT, encoder="blocks.1"),
-        from_linen(linen_net, variables, name="linen", input=INPUT, encoder="second", train=False),
+        from_linen(
+            linen_net,
+            variables,
+            name="linen",
+            input=INPUT,
+            encoder="second",
+            call_options={"train": False},
+        ),
         from_function(lambda w, x: {"x": jnp.tanh(x * w)}, jnp.ones(3), name="plain", input=INPUT),
     ]
     pictures = rng.integers(0, 256, (6, 8, 8, 3), np.uint8)

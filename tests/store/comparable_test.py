@@ -13,7 +13,7 @@ PAPER = RECIPES["paper"]
 
 def origin(recipe=PAPER, probe="p" * 64, **changes) -> dict:
     facts = method_facts(recipe, probe, [model(0), model(1)])
-    return provenance(target="m0:answer", **facts) | changes
+    return provenance({"target": "m0:answer", **facts}) | changes
 
 
 def test_host_devices_time_command_and_a_label_do_not_count():

@@ -72,7 +72,7 @@ def test_a_subset_is_not_the_head_of_its_part(split):
 def test_the_manifest_says_which_image_is_where(split, tmp_path):
     path = tmp_path / "split.json"
     tenth = subset(split, "train", 0.1)
-    write_manifest(path, split, tenth=tenth)
+    write_manifest(path, split, {"tenth": tenth})
     order = np.random.default_rng(0).permutation(360)
     found = read_manifest(path, [IDS[i] for i in order])
     assert set(found) == {"train", "validation", "test", "tenth"}

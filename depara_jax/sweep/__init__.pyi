@@ -1,0 +1,9 @@
+from .estimate import estimate_sweep as estimate_sweep
+from .plan import Plan as Plan
+from .plan import ProbeEntry as ProbeEntry
+from .plan import read_plan as read_plan
+from .preemption import PreemptedError as PreemptedError
+from .preemption import preemptible as preemptible
+from .runner import Row as Row
+from .runner import SweepResult as SweepResult
+from .runner import run_sweep as run_sweep

@@ -1,0 +1,12 @@
+from .features import layer_features as layer_features
+from .placement import Placement as Placement
+from .placement import check_agreement as check_agreement
+from .placement import device_mesh as device_mesh
+from .placement import from_lead as from_lead
+from .placement import is_lead as is_lead
+from .placement import to_host as to_host
+from .views import View as View
+from .walk import FEATURE_LIMIT as FEATURE_LIMIT
+from .walk import Chunk as Chunk
+from .walk import Progress as Progress
+from .walk import Walk as Walk

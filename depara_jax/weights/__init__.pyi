@@ -1,0 +1,10 @@
+from .mapping import OWN_RULES as OWN_RULES
+from .mapping import TRANSFORMS as TRANSFORMS
+from .mapping import Rule as Rule
+from .mapping import Transform as Transform
+from .mapping import assign as assign
+from .readers import READERS as READERS
+from .readers import file_sha256 as file_sha256
+from .readers import read_metadata as read_metadata
+from .readers import read_tensors as read_tensors
+from .readers import write_safetensors as write_safetensors
