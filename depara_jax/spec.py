@@ -1,12 +1,12 @@
-"""What a model is but its numbers: `ModelSpec`, and how its images are made, `InputSpec`."""
+"""What a model is but its numbers: `ModelSpec`, its inputs, and how one of its layers is named."""
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["FeaturePoint", "InputSpec", "ModelSpec"]
+__all__ = ["FeaturePoint", "InputSpec", "LayerRef", "ModelSpec"]
 
 Channels = Literal["rgb", "bgr", "gray", "lab_l"]
 FeaturePoint = Literal["conv", "norm", "activation"]
@@ -91,6 +91,21 @@ class InputSpec:
         """The evaluation preprocessing of torchvision's ImageNet classifiers."""
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         return cls(size=(size, size), resize=resize, mean=mean, std=std)
+
+
+class LayerRef(NamedTuple):
+    """A layer of a network.
+
+    Attributes:
+      model: name of the network.
+      layer: name of the layer in it.
+    """
+
+    model: str
+    layer: str
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.layer}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
@@ -126,16 +126,17 @@ def progress_bar(console: "Console", label: str) -> Iterator[Callable[[int, int]
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def heading(ranking: "Ranking", probe: Any) -> str:
+def heading(ranking: "Ranking") -> str:
     """One line that says what a ranking is of."""
-    return f"{len(probe)} images of {probe.spec}, recipe {ranking.recipe.name}"
+    probe = ranking.probe
+    return f"{probe['images']} images of {probe['source']}, recipe {ranking.recipe.name}"
 
 
-def show_ranking(console: "Console", ranking: "Ranking", probe: Any, title: str) -> None:
+def show_ranking(console: "Console", ranking: "Ranking", title: str) -> None:
     """The table of a ranking, with notes on ties, zero maps and a common grid."""
     from rich.table import Table
 
-    table = Table(title=title, caption=heading(ranking, probe), title_justify="left")
+    table = Table(title=title, caption=heading(ranking), title_justify="left")
     table.add_column("rank", justify="right")
     table.add_column(ranking.kind)
     for column in ("score", "node", "edge"):

@@ -73,10 +73,18 @@ def read_ranking(path: str) -> Saved:
     from depara_jax.evaluation.readers import read_json
 
     content = read_json(Path(path))
-    rows = content.get("ranking") if isinstance(content, dict) else None
+    content = content if isinstance(content, dict) else {}
+    if isinstance(content.get("target"), str):
+        raise DeparaError(
+            f"{path}: written by an earlier version of depara (its target is a text, not model and "
+            "layer); rank again"
+        )
+    rows = content.get("ranking")
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         raise DeparaError(f"{path}: no ranking; give what `rank-models --json` wrote")
-    kind = "layer" if "layer" in rows[0] else "model"
+    kind = content.get("kind", "layer" if "layer" in rows[0] else "model")
+    if kind not in ("model", "layer"):
+        raise DeparaError(f"{path}: a ranking of {kind}s; give one of models or of layers")
     try:
         places = {str(row[kind]): int(row["rank"]) for row in rows}
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -102,6 +110,7 @@ def compare_rankings(first: Saved, second: Saved, moves: int) -> dict[str, Any]:
       DegenerateError: fewer than two candidates in common.
     """
     from depara_jax.evaluation.correlation import CORRELATIONS
+    from depara_jax.graph.rows import competition_ranks
 
     common = [name for name in first.places if name in second.places]
     if len(common) < 2:
@@ -111,7 +120,7 @@ def compare_rankings(first: Saved, second: Saved, moves: int) -> dict[str, Any]:
         )
     a, b = (np.array([one.places[name] for name in common]) for one in (first, second))
     # Anew among those that both have.
-    ranks = [[int((places < own).sum()) + 1 for own in places] for places in (a, b)]
+    ranks = [competition_ranks(places, higher_is_better=False) for places in (a, b)]
     agreement = {}
     for name in ("spearman", "kendall"):
         try:

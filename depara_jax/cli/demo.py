@@ -60,11 +60,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     )
     with progress_bar(console, "graphs of all networks") as progress:
         ranking = rank_models(target, sources, probe, recipe, progress=progress)
-    show_ranking(console, ranking, probe, f"Networks to transfer from to {target.name!r}")
+    show_ranking(console, ranking, f"Networks to transfer from to {target.name!r}")
     best = next(model for model in sources if model.name == ranking.best)
     with progress_bar(console, f"graphs of {best.name}'s layers") as progress:
         layers = rank_layers(target, best, probe, recipe, progress=progress)
-    show_ranking(console, layers, probe, f"Layers of {best.name!r} to transfer from")
+    show_ranking(console, layers, f"Layers of {best.name!r} to transfer from")
     with progress_bar(console, "all pairs of networks") as progress:
         matrix = compare_models(models, probe, recipe, progress=progress)
     order = [
@@ -78,20 +78,16 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for kind, path in pictures.items():
         console.print(f"{kind}: {path}")
     result = {
-        "target": target.name,
-        "recipe": recipe.name,
-        "images": len(probe),
-        "models": {"ranking": ranking.rows(), "best": ranking.best},
-        "layers": {"source": best.name, "ranking": layers.rows(), "best": layers.best},
+        "models": ranking.to_dict(),
+        "layers": layers.to_dict(),
         "pictures": {kind: str(path) for kind, path in pictures.items()},
         "seconds": round(time.monotonic() - started, 1),
         "provenance": {
-            "target": ranking.target,
+            "target": str(ranking.target),
             **method_facts(matrix.recipe, probe.fingerprint, models),
         },
     }
-    numbers = {"names": list(matrix.names), "similarity": matrix.similarity.score.tolist()}
-    saved = with_provenance(numbers | result, args.command, started)
+    saved = with_provenance(matrix.to_dict() | result, args.command, started)
     write_json(saved, str(output / RESULTS))
     console.print(f"numbers, with where they come from: {output / RESULTS}")
     return result | {"results": str(output / RESULTS)}
@@ -121,7 +117,7 @@ def _draw(
 
     target = shown[0].name
     heatmap = similarity_heatmap(
-        matrix.similarity.score, matrix.names, label="similarity s(G, G')",
+        matrix.score, matrix.names, label="similarity s(G, G')",
         title=f"Similarity of deep attribution graphs, {len(probe)} photographs",
     )  # fmt: skip
     curve = layer_curve(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SIMILARITY_HELP = (
     "FILE[:key]: a square matrix in a .npy, an .npz (with 'names' beside it), a .json "
-    "({names, similarity}) or a .csv with a header"
+    "({names, similarity}, or names and score) or a .csv with a header"
 )
 TRUTH_HELP = (
     "FILE[:key]: rankings (.npy of ids, .csv, .json), the first column naming the target; or "
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return {
         "similarity": args.similarity,
         "truth": args.truth,
-        **result.to_json(),
+        **result.to_dict(),
         "provenance": facts,
     }
 

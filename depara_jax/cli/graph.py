@@ -50,23 +50,17 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         graph = attribution_graphs(
             model, probe, recipe, layers=[layer], progress=progress, **walk_options(args)
         )[layer]
+    recipe = graph.info.recipe if graph.info else recipe  # with the grid that was found
     nodes, edges = np.asarray(graph.nodes), np.asarray(graph.edges)
     result = {
         "model": model.name,
         "layer": layer,
-        "recipe": recipe.name,
-        "settings": graph.info.recipe.to_dict() if graph.info else {},
-        "probe": {
-            "source": str(probe.spec),
-            "images": len(probe),
-            "fingerprint": probe.fingerprint,
-        },
+        "recipe": recipe.to_dict(),
+        "probe": probe.to_dict(),
         "nodes": {"shape": list(nodes.shape), "zero_maps": graph.zero_nodes},
         "edges": {"shape": list(edges.shape), **_summary(edges)},
         "strongest": _strongest(edges, probe.ids),
-        "provenance": method_facts(
-            graph.info.recipe if graph.info else recipe, probe.fingerprint, [model]
-        ),
+        "provenance": method_facts(recipe, probe.fingerprint, [model]),
     }
     console.print(f"{graph!r} on {len(probe)} images of {probe.spec}")
     if edges.size:
@@ -83,7 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             "model": model.name,
             "layer": layer,
             "probe": probe.fingerprint,
-            "recipe": json.dumps(result["settings"]),
+            "recipe": json.dumps(result["recipe"]),
             "provenance": json.dumps(whole),
         }
         arrays = {"nodes": nodes, "edges": edges, "ids": np.array(probe.ids)}

@@ -113,9 +113,8 @@ def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
         "exact": header.exact,
         "seed": header.seed,
         "standard_error": error,
-        "recipe": recipe.name,
-        "probe": header.probe,
-        "code": header.code,
+        "recipe": recipe.to_dict(),
+        "probe": {"source": None, "images": header.images, "fingerprint": header.probe},
         "provenance": _facts(header),
     }
 
@@ -139,17 +138,13 @@ def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for column in ("rank", "model", "layer", "estimate", "score"):
         table.add_column(column, justify="left" if column in ("model", "layer") else "right")
     for rank, match in enumerate(matches, 1):
-        score = "-" if match.score is None else f"{match.score:+.4f}"
+        score = f"{match.score:+.4f}" if matches.exact else "-"
         table.add_row(str(rank), match.model, match.layer, f"{match.estimate:+.4f}", score)
     console.print(table)
     return {
+        **matches.to_dict(),
         "index": index.path,
-        "model": args.model,
-        "recipe": index.header.recipe["name"],
-        "probe": index.header.probe,
-        "code": index.header.code,
         "seconds": round(seconds, 4),
-        "matches": [{"rank": rank, **match._asdict()} for rank, match in enumerate(matches, 1)],
         "provenance": _facts(index.header),
     }
 

@@ -156,7 +156,7 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--order", default=None, metavar="A,B,...",
-        help="layers from shallow to deep; by default the 'layers' of the ranking's file",
+        help="layers from shallow to deep; by default the 'names' of the ranking's file",
     )  # fmt: skip
     parser.add_argument(
         "--accuracy", default=None, metavar="FILE.json",
@@ -170,11 +170,11 @@ def draw_layers(args: argparse.Namespace) -> Any:
 
     content = read_object(args.ranking)
     rows = content.get("ranking")
-    layers = split(args.order, "--order") or content.get("layers")
+    layers = split(args.order, "--order") or content.get("names")
     if not (is_list_of(rows, dict) and is_list_of(layers, str)):
         raise DeparaError(
             f"{args.ranking}: expected 'ranking' as rank-layers writes it, and the order of the "
-            "layers in 'layers' or --order"
+            "layers in 'names' or --order"
         )
     rows = {row["layer"]: row for row in rows if isinstance(row.get("layer"), str)}
     missing = [layer for layer in layers if layer not in rows]

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )  # fmt: skip
     title = f"Layers of {source.name!r} to transfer from to {target.name!r}"
     certainty = _certainty(ranking, args.resamples, console)
-    show_layers(console, ranking, certainty, heading(ranking, probe), title)
+    show_layers(console, ranking, certainty, title)
     if args.plot is not None:
         from depara_jax.reporting import layer_curve, save_figure
 
@@ -91,19 +91,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         console.print(f"curve: {save_figure(figure, args.plot)}")
     return {
         **ranking.to_dict(),
-        "target": target.name,
-        "target_layer": ranking.target.split(":", 1)[1],
-        "source": source.name,
-        "target_side": None if args.target_layer else recipe.target_side,
-        "layers": list(ranking.names),
-        "certainty": None if certainty is None else describe(ranking, certainty),
-        "recipe": recipe.name,
-        "settings": ranking.recipe.to_dict(),
-        "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
+        "certainty": None if certainty is None else certainty.to_dict(),
         "provenance": {
-            "target": ranking.target,
+            "target": str(ranking.target),
             "source": source.name,
-            **method_facts(ranking.recipe, ranking.probe, [target, source]),
+            **method_facts(ranking.recipe, probe.fingerprint, [target, source]),
         },
     }
 
@@ -115,34 +107,17 @@ def _certainty(ranking: "Ranking", resamples: int, console: Console) -> "Certain
     if resamples == 0:
         return None
     try:
-        return choice_certainty(
-            ranking.node_cosines, ranking.edges, ranking.target_edges,
-            node_weight=ranking.recipe.node_weight, lam=ranking.recipe.lam, resamples=resamples,
-        )  # fmt: skip
+        return choice_certainty(ranking, resamples=resamples)
     except DegenerateError as error:
         console.print(f"how certain the choice is cannot be said: {error}")
         return None
 
 
-def describe(ranking: "Ranking", certainty: "Certainty") -> dict[str, Any]:
-    """How certain the choice is, as plain values."""
-    rows = zip(ranking.names, certainty.low, certainty.high, certainty.share, strict=True)
-    return {
-        "level": certainty.level,
-        "resamples": certainty.resamples,
-        "layers": {
-            name: {"low": float(low), "high": float(high), "best_in": float(share)}
-            for name, low, high, share in rows
-        },
-        "rivals": [ranking.names[i] for i in certainty.rivals() if i != ranking.order[0]],
-    }
-
-
 def show_layers(
-    console: Console, ranking: "Ranking", certainty: "Certainty | None", caption: str, title: str
+    console: Console, ranking: "Ranking", certainty: "Certainty | None", title: str
 ) -> None:
     """The table of layers from shallow to deep, what was chosen, and how certain that is."""
-    table = Table(title=title, caption=caption, title_justify="left")
+    table = Table(title=title, caption=heading(ranking), title_justify="left")
     for column in ("layer", "rank", "score", "node", "edge"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     if certainty is not None:
@@ -168,6 +143,5 @@ def show_layers(
         f"best layer: {ranking.best}, best in {share:.0%} of {certainty.resamples} resamples of "
         "the probe images"
     )
-    rivals = describe(ranking, certainty)["rivals"]
-    if rivals:
+    if rivals := certainty.rivals():
         console.print(f"the probe images do not rule out: {', '.join(rivals)}")

@@ -1,7 +1,7 @@
 """`depara rank-models`: which network to transfer from."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +17,9 @@ from depara_jax.cli.common import (
     walk_options,
 )
 from depara_jax.errors import DeparaError
-from depara_jax.recipe import Recipe
+
+if TYPE_CHECKING:
+    from depara_jax.selection import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the sources."""
     from depara_jax.models import list_models, load_model
-    from depara_jax.selection import rank_models
-    from depara_jax.store import method_facts
+    from depara_jax.selection import rank_by_estimators, rank_models
+    from depara_jax.store import input_digests, method_facts
 
     if args.memory_limit is not None and args.estimators is not None:
         raise DeparaError(
@@ -65,70 +67,30 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if repeated:
         raise DeparaError(f"--sources names {', '.join(repeated)} more than once")
     probe = read_probe(args)
-    if args.estimators is not None:
-        return _league(args, console, target, sources, probe, recipe)
-    with progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
-        ranking = rank_models(
-            target, sources, probe, recipe, progress=progress, **walk_options(args)
-        )
-    show_ranking(console, ranking, probe, f"Networks to transfer from to {target.name!r}")
-    return {
-        **ranking.to_dict(),
-        "target": target.name,
-        "recipe": recipe.name,
-        "settings": ranking.recipe.to_dict(),
-        "probe": {"source": str(probe.spec), "images": len(probe), "fingerprint": ranking.probe},
-        "provenance": {
-            "target": ranking.target,
-            "estimator": "depara",
-            **method_facts(ranking.recipe, ranking.probe, [target, *sources]),
-        },
+    title = f"Networks to transfer from to {target.name!r}"
+    estimators = split(args.estimators, "--estimators", what="no estimator") or ["depara"]
+    if args.estimators is None:
+        with progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
+            result = rank_models(
+                target, sources, probe, recipe, progress=progress, **walk_options(args)
+            )
+        show_ranking(console, result, title)
+    else:
+        labels = None if args.labels is None else _labels(args.labels, probe)
+        with progress_bar(console, f"estimators on {len(sources)} networks") as progress:
+            result = rank_by_estimators(
+                target, sources, probe, estimators, recipe=recipe, labels=labels,
+                batch_size=args.batch_size, progress=progress,
+            )  # fmt: skip
+        _show_comparison(console, result, title)
+    facts = {
+        "target": str(result.target),
+        "estimator": estimators[0],
+        **method_facts(result.recipe, probe.fingerprint, [target, *sources]),
     }
-
-
-def _league(
-    args: argparse.Namespace,
-    console: Console,
-    target: Any,
-    sources: list[Any],
-    probe: Any,
-    recipe: Recipe,
-) -> dict[str, Any]:
-    """Several estimators in one table."""
-    from depara_jax.selection import rank_by_estimators
-    from depara_jax.store import input_digests, method_facts
-
-    names = split(args.estimators, "--estimators", what="no estimator") or []
-    labels = None if args.labels is None else _labels(args.labels, probe)
-    with progress_bar(console, f"estimators on {len(sources)} networks") as progress:
-        league = rank_by_estimators(
-            target, sources, probe, names, recipe=recipe, labels=labels,
-            batch_size=args.batch_size, progress=progress,
-        )  # fmt: skip
-    _show_league(console, league, f"Networks to transfer from to {target.name!r}")
-    result = league.to_dict()
-    first = result["estimators"][names[0]]["models"]
-    ranked = sorted((m for m in first if first[m]["rank"]), key=lambda m: first[m]["rank"])
-    return {
-        "target": target.name,
-        "recipe": recipe.name,
-        "probe": {
-            "source": str(probe.spec),
-            "images": len(probe),
-            "fingerprint": probe.fingerprint,
-        },
-        "ranking": [
-            {"model": m, "rank": first[m]["rank"], "score": first[m]["value"]} for m in ranked
-        ],
-        "ranked_by": names[0],
-        **result,
-        "provenance": {
-            "target": f"{target.name}:{target.spec.encoder}",
-            "estimator": names[0],
-            **method_facts(recipe, probe.fingerprint, [target, *sources]),
-            "inputs": input_digests(p for p in [args.labels] if p not in (None, "folders")),
-        },
-    }
+    if args.labels not in (None, "folders"):
+        facts["inputs"] = input_digests([args.labels])
+    return {**result.to_dict(), "provenance": facts}
 
 
 def _labels(text: str, probe: Any) -> np.ndarray:
@@ -142,30 +104,30 @@ def _labels(text: str, probe: Any) -> np.ndarray:
     return np.unique([name.split("/")[0] for name in probe.ids], return_inverse=True)[1]
 
 
-def _show_league(console: Console, league: Any, title: str) -> None:
+def _show_comparison(console: Console, result: "Comparison", title: str) -> None:
     """Scores with ranks, the fused rank, seconds; what estimators lack below."""
     from rich.table import Table
 
     # A column takes about 16 characters with its score, 6 with its rank alone.
-    with_scores = console.width >= 30 + 16 * len(league.columns)
+    with_scores = console.width >= 30 + 16 * len(result.columns)
     table = Table(title=title, title_justify="left")
-    for name in ("model", "fused", *(column.name for column in league.columns)):
+    for name in ("model", "fused", *(column.name for column in result.columns)):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
-    for i in league.order:
+    for i in result.order:
         table.add_row(
-            league.names[i],
-            f"{league.fused[i]:.3f}",
-            *(_cell(column.values[i], column.ranks[i], with_scores) for column in league.columns),
+            result.names[i],
+            f"{result.fused[i]:.3f}",
+            *(_cell(column.values[i], column.ranks[i], with_scores) for column in result.columns),
         )
     console.print(table)
-    seconds = ", ".join(f"{column.name} {column.seconds:.2f}" for column in league.columns)
-    console.print(f"seconds: {seconds}; shared features {league.feature_seconds:.2f}")
+    seconds = ", ".join(f"{column.name} {column.seconds:.2f}" for column in result.columns)
+    console.print(f"seconds: {seconds}; shared features {result.feature_seconds:.2f}")
     shown = "score (rank)" if with_scores else "rank; scores with --json or on a wider terminal"
     console.print(f"cells: {shown}; fused: mean reciprocal rank")
-    for column in league.columns:
+    for column in result.columns:
         for remark in dict.fromkeys(w for w in column.why if w):
-            concerned = [n for n, w in zip(league.names, column.why, strict=True) if w == remark]
-            of = "" if len(concerned) == len(league.names) else f" ({', '.join(concerned)})"
+            concerned = [n for n, w in zip(result.names, column.why, strict=True) if w == remark]
+            of = "" if len(concerned) == len(result.names) else f" ({', '.join(concerned)})"
             console.print(f"{column.name}: {remark}{of}")
 
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -130,6 +131,17 @@ class Probe:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Probe({self.spec}, {len(self)} images, fingerprint {self.fingerprint[:12]})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for result files: source, images (how many), fingerprint."""
+        return {
+            "source": str(self.spec),
+            "images": len(self),
+            "fingerprint": self.fingerprint,
+        }
 
     def thumbnail(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """One image as RGB in its own size, for plots."""

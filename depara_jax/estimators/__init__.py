@@ -41,11 +41,11 @@ from depara_jax.estimators.gradients import (
 )
 from depara_jax.estimators.inputs import Estimate, Estimator, EstimatorInputs
 from depara_jax.estimators.labels import energy, leep, nce, parc, task_hardness
+from depara_jax.estimators.linear import linear_probe, pactran_gaussian
 from depara_jax.estimators.mixture import nleep
 from depara_jax.estimators.neighbours import knn
 from depara_jax.estimators.overlap import gbc_diagonal, gbc_spherical
 from depara_jax.estimators.pairs import PAIRWISE, estimate_pairs
-from depara_jax.estimators.probes import linear_probe, pactran_gaussian
 from depara_jax.estimators.representation import (
     cka_linear,
     cka_linear_debiased,

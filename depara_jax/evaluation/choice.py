@@ -1,7 +1,7 @@
 """How certain a choice is: the candidates' scores over resampled probe images."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ from depara_jax.evaluation.confidence import (
     percentile_interval,
     resampled_edges,
 )
+from depara_jax.recipe import Recipe
 
 __all__ = ["Certainty", "choice_certainty", "resampled_terms"]
 
@@ -23,6 +24,9 @@ class Certainty:
     """What resampling the probe images says about candidates' scores.
 
     Attributes:
+      kind: "model" or "layer".
+      names: m candidates, in the ranking's order of arrays.
+      best: the ranking's first.
       low: [m] lower end of each score's percentile interval.
       high: [m] upper end.
       share: [m] in how many of the resamples the candidate is the best one; they add up to 1.
@@ -30,56 +34,116 @@ class Certainty:
       resamples: how many were drawn.
     """
 
+    kind: str
+    names: tuple[str, ...]
+    best: str
     low: Float[np.ndarray, " m"]
     high: Float[np.ndarray, " m"]
     share: Float[np.ndarray, " m"]
     level: float
     resamples: int
 
-    def rivals(self, *, above: float = 0.05) -> tuple[int, ...]:
-        """Positions of the candidates that are best in more than `above` of the resamples."""
-        return tuple(int(i) for i in np.flatnonzero(self.share > above))
+    def rivals(self, *, above: float = 0.05) -> tuple[str, ...]:
+        """The candidates other than the best that win more than `above` of the resamples."""
+        found = (self.names[i] for i in np.flatnonzero(self.share > above))
+        return tuple(name for name in found if name != self.best)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for result files."""
+        columns = zip(self.names, self.low, self.high, self.share, strict=True)
+        return {
+            "level": self.level,
+            "resamples": self.resamples,
+            f"{self.kind}s": {
+                name: {"low": float(low), "high": float(high), "best_in": float(share)}
+                for name, low, high, share in columns
+            },
+            "rivals": list(self.rivals()),
+        }
+
+    def __repr__(self) -> str:
+        share = self.share[self.names.index(self.best)]
+        return (
+            f"Certainty({self.kind} {self.best!r} best in {share:.0%} of {self.resamples} "
+            f"resamples, {len(self.rivals())} rivals)"
+        )
+
+
+@runtime_checkable
+class RankingLike(Protocol):
+    """What is needed of a ranking; `depara_jax.Ranking` is one."""
+
+    @property
+    def kind(self) -> str:
+        """What is ranked."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """M candidates."""
+        ...
+
+    @property
+    def best(self) -> str:
+        """The first of them."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """Whose weights the terms have."""
+        ...
+
+    @property
+    def node_cosines(self) -> Float[np.ndarray, "m n"] | None:
+        """Cosine of each candidate's map with the target's for each image."""
+        ...
+
+    @property
+    def edges(self) -> Float[np.ndarray, "m e"] | None:
+        """Of the candidates."""
+        ...
+
+    @property
+    def target_edges(self) -> Float[np.ndarray, " e"] | None:
+        """Of the target."""
+        ...
 
 
 def choice_certainty(
-    node_cosines: Any,
-    edges: Any,
-    target_edges: Any,
-    *,
-    node_weight: float = 1.0,
-    lam: float = 1.0,
-    resamples: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
+    ranking: RankingLike, *, resamples: int = 200, level: float = 0.95, seed: int = 0
 ) -> Certainty:
-    """Scores node_weight * mean cosine + lam * Spearman(edges), over the draw of probe images.
+    """How a ranking's scores and its choice vary with the draw of the probe images.
 
     Args:
-      node_cosines: [m, n] cosine of each candidate's map with the target's for each image; None
-        where `node_weight` is 0.
-      edges: [m, n(n-1)/2] of the candidates; None where `lam` is 0.
-      target_edges: [n(n-1)/2]; the same.
-      node_weight: weight of the node term.
-      lam: weight of the edge term.
+      ranking: with what its terms are made of, which `rank_layers` keeps.
       resamples: how many times n images are drawn.
       level: coverage, between 0 and 1.
       seed: of the draw.
 
     Raises:
-      DeparaError: a term that counts is missing, wrong shapes, values that are not finite.
+      DeparaError: a term that counts was not kept, or values that are not finite.
       DegenerateError: constant edges, in the probe set or in a resample.
     """
+    recipe = ranking.recipe
+    cosines = ranking.node_cosines if recipe.uses_nodes else None
+    edges = ranking.edges if recipe.uses_edges else None
+    kept = (cosines is not None, edges is not None)
+    if kept != (recipe.uses_nodes, recipe.uses_edges):
+        raise DeparaError(
+            f"certainty of a choice: this ranking of {ranking.kind}s did not keep a term that its "
+            "recipe weighs; rank_layers keeps both"
+        )
     node, edge = resampled_terms(
-        node_cosines if node_weight else None, edges if lam else None, target_edges,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
-    terms = [w * t for w, t in ((node_weight, node), (lam, edge)) if w and t is not None]
-    if len(terms) < (node_weight > 0) + (lam > 0):
-        raise DeparaError("certainty of a choice: a term with a weight above 0 was not computed")
+        cosines, edges, ranking.target_edges, resamples=resamples, seed=seed
+    )
+    terms = [w * t for w, t in ((recipe.node_weight, node), (recipe.lam, edge)) if t is not None]
     scores = np.sum(terms, axis=0)
     interval = percentile_interval(scores, level)
     best = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]) / len(scores)
-    return Certainty(interval.low, interval.high, best, level, resamples)
+    return Certainty(
+        ranking.kind, ranking.names, ranking.best,
+        interval.low, interval.high, best, level, resamples,
+    )  # fmt: skip
 
 
 def resampled_terms(

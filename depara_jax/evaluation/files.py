@@ -56,9 +56,9 @@ def load_matrix(address: str | Path) -> NamedMatrix:
     """A matrix with its names from `FILE[:key]`.
 
     An .npz may name its rows and columns in `names` (both), `targets` (rows) and `candidates` or
-    `sources` (columns). JSON: `{"names": [...], "similarity": [[...]]}`. CSV: a header whose first
-    cell is anything and whose others name the columns, then rows that start with their name; an
-    empty cell is NaN.
+    `sources` (columns). JSON: `{"names": [...], "similarity": [[...]]}`, or what
+    `ModelSimilarity.to_dict` gives (`score`). CSV: a header whose first cell is anything and whose
+    others name the columns, then rows that start with their name; an empty cell is NaN.
 
     Raises:
       DeparaError: no such file or key, unreadable content, or not two-dimensional numbers.
@@ -169,14 +169,17 @@ def json_truth(path: Path, content: Any, candidates: Sequence[str] | None) -> Gr
 
 def json_matrix(path: Path, content: Any) -> NamedMatrix:
     """A similarity matrix from parsed JSON."""
-    if not isinstance(content, dict) or "similarity" not in content:
-        raise DeparaError(f"{str(path)!r}: expected an object with 'similarity' (and 'names')")
+    key = "similarity" if "similarity" in content else "score"
+    if not isinstance(content, dict) or key not in content:
+        raise DeparaError(
+            f"{str(path)!r}: expected an object with 'similarity' or 'score' (and 'names')"
+        )
     names = name_list(path, content, "names")
     names = None if names is None else tuple(names)
     origin = content.get("provenance", {})
     if not isinstance(origin, dict):
         raise DeparaError(f"{str(path)!r}: 'provenance' must be an object")
-    return NamedMatrix(numbers(path, content["similarity"]), names, names, origin)
+    return NamedMatrix(numbers(path, content[key]), names, names, origin)
 
 
 def csv_matrix(path: Path, table: list[list[str]]) -> NamedMatrix:

@@ -48,7 +48,7 @@ class EvaluationResult:
     dds: Mapping[str, float | None]
     intervals: Mapping[str, Interval]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined becomes null, and means leave it out."""
         return {
             "targets": list(self.targets),

@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.graph.rows import ranked_rows
 from depara_jax.graph.structure import AttributionGraph
 from depara_jax.host import cosines as host
 from depara_jax.recipe import Recipe
@@ -48,6 +50,24 @@ class GraphSimilarity(NamedTuple):
     score: Float[Array, "..."]
     node: Float[Array, "..."] | None
     edge: Float[Array, "..."] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for result files; nested lists for all pairs."""
+        return {
+            name: None if values is None else np.asarray(values).tolist()
+            for name, values in self._asdict().items()
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a pair, best first: rank, graphs (their positions), score, node, edge."""
+        count = np.shape(self.score)[0] if np.ndim(self.score) else 2
+        pairs = np.triu_indices(count, 1)
+        score, node, edge = (
+            None if values is None else np.broadcast_to(values, (count, count))[pairs]
+            for values in self
+        )
+        assert score is not None
+        return ranked_rows(score, node, edge, {"graphs": np.transpose(pairs).tolist()})
 
 
 @jax.jit

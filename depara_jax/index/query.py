@@ -5,19 +5,23 @@ bytes), the projections of those that agree in most signs, and the graphs themse
 Nothing is approximate but which rows come through to the next pass.
 """
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError, UnknownNameError
-from depara_jax.graph import AttributionGraph, embed
+from depara_jax.graph import AttributionGraph, GraphInfo, embed
+from depara_jax.graph.rows import ranked_rows
 from depara_jax.index.build import Entry, project, why_not
 from depara_jax.index.file import Index, sign_bits
 from depara_jax.recipe import Recipe
+from depara_jax.spec import LayerRef
 from depara_jax.store import Store, load_graph
 
-__all__ = ["Match", "find_row", "nearest_rows", "query_index"]
+__all__ = ["Match", "QueryResult", "find_row", "nearest_rows", "query_index"]
 
 # Rows that come through the first pass, and through the second. Measured: experiments/README.md.
 BY_SIGNS, BY_PROJECTION = 1000, 100
@@ -32,7 +36,9 @@ class Match(NamedTuple):
       layer: its layer.
       address: of the graph in the store.
       estimate: the similarity by the index alone.
-      score: the exact similarity; None without the store.
+      score: the exact similarity with the store, else the estimate.
+      node: its node term, with the store and a recipe that has one.
+      edge: its edge term, likewise.
     """
 
     name: str
@@ -40,7 +46,76 @@ class Match(NamedTuple):
     layer: str
     address: str
     estimate: float
-    score: float | None
+    score: float
+    node: float | None = None
+    edge: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QueryResult(Sequence[Match]):
+    """The rows of an index that are most similar to a graph, best first.
+
+    Attributes:
+      target: the graph asked for.
+      matches: r rows.
+      exact: whether the scores are exact, or the index's estimates.
+      recipe: of the index.
+      probe: the probe set: source (an index does not keep it), images (how many), fingerprint.
+    """
+
+    target: LayerRef
+    matches: tuple[Match, ...]
+    exact: bool
+    recipe: Recipe
+    probe: Mapping[str, Any]
+
+    @property
+    def score(self) -> Float[np.ndarray, " r"]:
+        """Exact similarities, or estimates."""
+        return np.array([match.score for match in self.matches])
+
+    @property
+    def node(self) -> Float[np.ndarray, " r"] | None:
+        """Node terms; None where they are not known."""
+        return self._column("node")
+
+    @property
+    def edge(self) -> Float[np.ndarray, " r"] | None:
+        """Edge terms; None where they are not known."""
+        return self._column("edge")
+
+    def _column(self, term: str) -> Float[np.ndarray, " r"] | None:
+        values = [getattr(match, term) for match in self.matches]
+        return None if None in values else np.array(values, float)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.matches[place]
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a match, best first: rank, model, layer, score, node, edge, and whence."""
+        labels = {
+            name: [getattr(match, name) for match in self.matches]
+            for name in ("model", "layer", "address", "estimate")
+        }
+        return ranked_rows(self.score, self.node, self.edge, labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for result files."""
+        return {
+            "kind": "graph",
+            "target": self.target._asdict(),
+            "recipe": self.recipe.to_dict(),
+            "probe": dict(self.probe),
+            "exact": self.exact,
+            "ranking": self.rows(),
+        }
+
+    def __repr__(self) -> str:
+        best = f", best {self[0].name!r} {self[0].score:+.4f}" if len(self) else ""
+        return f"QueryResult({len(self)} graphs for {self.target}{best}, exact {self.exact})"
 
 
 def query_index(
@@ -50,7 +125,7 @@ def query_index(
     top: int = 10,
     store: Store | None = None,
     shortlist: int = BY_PROJECTION,
-) -> list[Match]:
+) -> QueryResult:
     """The rows most similar to a model.
 
     Args:
@@ -71,25 +146,44 @@ def query_index(
                           "shortlist")  # fmt: skip
     recipe = Recipe.from_dict(index.header.recipe)
     if isinstance(model, AttributionGraph):
-        _check(index, model)
-        exact, own = np.asarray(embed(model, recipe)), -1
-        vector = project(index.header, exact)
+        info = _check(index, model)
+        graph, own, target = model, -1, LayerRef(info.model, info.layer)
+        vector = project(index.header, np.asarray(embed(model, recipe)))
     else:
         own = find_row(index, model)
-        vector, exact = index.vectors([own])[0], None
+        meta, graph = index.meta(own), None
+        vector, target = index.vectors([own])[0], LayerRef(meta["model"], meta["layer"])
     wanted = (shortlist if store is not None else top) + (own >= 0)
     rows, estimates = nearest_rows(index, vector, wanted)
     found = [
-        Match(estimate=float(estimate), score=None, **index.meta(int(row)))
+        Match(estimate=float(estimate), score=float(estimate), **index.meta(int(row)))
         for row, estimate in zip(rows, estimates, strict=True)
         if row != own
     ]
-    if store is None:
-        return found[:top]
-    if exact is None:
-        exact = _exact(store, index.meta(own)["address"], recipe)
-    scored = [m._replace(score=float(exact @ _exact(store, m.address, recipe))) for m in found]
-    return sorted(scored, key=lambda m: -m.score)[:top]  # type: ignore[operator]
+    if store is not None:
+        graph = _stored(store, index.meta(own)["address"]) if graph is None else graph
+        found = _exactly(graph, found, store, recipe)
+    probe = {"source": None, "images": index.header.images, "fingerprint": index.header.probe}
+    exact = store is not None or index.header.exact
+    return QueryResult(target, tuple(found[:top]), exact, recipe, probe)
+
+
+def _exactly(
+    graph: AttributionGraph, found: list[Match], store: Store, recipe: Recipe
+) -> list[Match]:
+    """The matches with their exact similarities to a graph, best first."""
+    vector = np.asarray(embed(graph, recipe))
+    split = graph.nodes.size if recipe.uses_nodes else 0  # where the edges' entries begin
+    scored = []
+    for match in found:
+        other = np.asarray(embed(_stored(store, match.address), recipe))
+        parts = (vector[:split] @ other[:split], vector[split:] @ other[split:])
+        node, edge = (
+            float(part) / weight if weight else None
+            for part, weight in zip(parts, (recipe.node_weight, recipe.lam), strict=True)
+        )
+        scored.append(match._replace(score=float(vector @ other), node=node, edge=edge))
+    return sorted(scored, key=lambda match: -match.score)
 
 
 def nearest_rows(
@@ -151,18 +245,18 @@ def _agreeing(index: Index, vector: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argpartition(different, count - 1)[:count])
 
 
-def _exact(store: Store, address: str, recipe: Recipe) -> np.ndarray:
+def _stored(store: Store, address: str) -> AttributionGraph:
     artefact = store.read(address)
     if artefact is None:
         raise DeparaError(
             f"store {store.root} does not have artefact {address[:16]} of the index; sweep again, "
             "or query without --store"
         )
-    return np.asarray(embed(load_graph(artefact), recipe))
+    return load_graph(artefact)
 
 
-def _check(index: Index, graph: AttributionGraph) -> None:
-    """Refuses a graph that was not made as those of the index were."""
+def _check(index: Index, graph: AttributionGraph) -> GraphInfo:
+    """Refuses a graph that was not made as those of the index were, else says where it is from."""
     if graph.info is None:
         raise DeparaError("query: the graph does not say which images and recipe it was made of")
     info, header = graph.info, index.header
@@ -172,3 +266,4 @@ def _check(index: Index, graph: AttributionGraph) -> None:
     reason = why_not(header, entry)
     if reason is not None:
         raise DeparaError(f"index {index.path}: {graph.name} cannot be compared with it: {reason}")
+    return info

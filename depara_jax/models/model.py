@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.spec import InputSpec, ModelSpec
@@ -30,6 +31,13 @@ class Model:
     def name(self) -> str:
         """The spec's name."""
         return self.spec.name
+
+    def __repr__(self) -> str:
+        weights = sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables))
+        return (
+            f"Model({self.name!r}, {self.spec.architecture}, input {self.spec.input.shape}, "
+            f"{len(self.spec.layers)} layers, encoder {self.spec.encoder!r}, {weights:,} weights)"
+        )
 
     @classmethod
     def from_function(

@@ -1,6 +1,7 @@
 """The result of a selection: candidates with their scores, ties explicit."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -8,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DegenerateError, DeparaError
+from depara_jax.graph.rows import competition_ranks, ranked_rows
 from depara_jax.recipe import Recipe
+from depara_jax.spec import LayerRef
 
 __all__ = ["Ranking"]
 
@@ -22,14 +25,14 @@ class Ranking:
 
     Attributes:
       kind: "model" or "layer".
-      target: the target network and its layer, "name:layer".
+      target: the target network and its layer.
       names: m candidates.
       score: [m] node_weight * node + lam * edge.
       node: [m] mean cosine of the attribution maps; None if the recipe leaves nodes out.
       edge: [m] Spearman correlation of the edges; None if the recipe leaves edges out.
       recipe: how the graphs were made and weighed, with the grid that was used.
-      probe: fingerprint of the probe set.
-      n_images: its size.
+      probe: the probe set: source, images (how many), fingerprint.
+      source: of layers, the network that has them.
       zero_maps: [m] how many of the candidate's attribution maps are zero; each counts as cosine 0.
       target_zero_maps: the same for the target.
       node_cosines: [m, n] the cosines that `node` is the mean of, for bootstrap over images.
@@ -38,14 +41,14 @@ class Ranking:
     """
 
     kind: Literal["model", "layer"]
-    target: str
+    target: LayerRef
     names: tuple[str, ...]
     score: Float[np.ndarray, " m"]
     node: Float[np.ndarray, " m"] | None
     edge: Float[np.ndarray, " m"] | None
     recipe: Recipe
-    probe: str
-    n_images: int
+    probe: Mapping[str, Any]
+    source: str | None = None
     zero_maps: tuple[int, ...] = ()
     target_zero_maps: int = 0
     node_cosines: Float[np.ndarray, "m n"] | None = None
@@ -67,10 +70,10 @@ class Ranking:
         """Positions of the candidates, best first; equal scores stay in the order given."""
         return tuple(int(i) for i in np.argsort(-self.score, kind="stable"))
 
-    @property
+    @functools.cached_property
     def ranks(self) -> tuple[int, ...]:
         """Rank of each candidate, 1 the best; equal scores share the better rank (1, 2, 2, 4)."""
-        return tuple(int((self.score > s).sum()) + 1 for s in self.score)
+        return tuple(rank for rank in competition_ranks(self.score) if rank is not None)
 
     @property
     def best(self) -> str:
@@ -89,7 +92,7 @@ class Ranking:
     def with_zero_maps(self) -> dict[str, int]:
         """Networks or layers with zero attribution maps, the target first, and how many."""
         counts = dict(zip(self.names, self.zero_maps, strict=True)) if self.zero_maps else {}
-        return {n: z for n, z in {self.target: self.target_zero_maps, **counts}.items() if z}
+        return {n: z for n, z in {str(self.target): self.target_zero_maps, **counts}.items() if z}
 
     def with_lam(self, lam: float) -> "Ranking":
         """The same graphs under another lambda; nothing is computed again.
@@ -110,33 +113,36 @@ class Ranking:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a candidate, best first: rank, model or layer, score, node, edge."""
-        return [
-            {
-                "rank": self.ranks[i],
-                self.kind: self.names[i],
-                "score": float(self.score[i]),
-                "node": None if self.node is None else float(self.node[i]),
-                "edge": None if self.edge is None else float(self.edge[i]),
-            }
-            for i in self.order
-        ]
+        labels = {self.kind: self.names}
+        return ranked_rows(self.score, self.node, self.edge, labels, ranks=self.ranks)
 
-    def to_dict(self) -> Mapping[str, Any]:
-        """Plain values, for result files."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for result files; `names` in the order given, of layers shallow to deep."""
+        source = {} if self.source is None else {"source": self.source}
         return {
-            "target": self.target,
+            "kind": self.kind,
+            "target": self.target._asdict(),
+            **source,
             "recipe": self.recipe.to_dict(),
-            "probe": self.probe,
-            "images": self.n_images,
+            "probe": dict(self.probe),
+            "names": list(self.names),
             "ranking": self.rows(),
             "best": self.best,
             "ties": [list(group) for group in self.ties],
             "zero_maps": self.with_zero_maps,
         }
 
+    def __repr__(self) -> str:
+        best = self.order[0]
+        return (
+            f"Ranking({len(self.names)} {self.kind}s for {self.target}, best {self.names[best]!r} "
+            f"{self.score[best]:+.4f}, recipe {self.recipe.name!r}, {self.probe['images']} images)"
+        )
+
     def __str__(self) -> str:
         width = max(len(n) for n in self.names)
-        lines = [f"{self.kind}s for {self.target} ({self.recipe.name}, {self.n_images} images)"]
+        images = self.probe["images"]
+        lines = [f"{self.kind}s for {self.target} ({self.recipe.name}, {images} images)"]
         for row in self.rows():
             parts = "  ".join(
                 f"{key} {row[key]:+.4f}"

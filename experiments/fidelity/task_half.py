@@ -97,7 +97,7 @@ class _Walks:
         """The one term that a recipe leaves, [m, m]."""
         if alone not in self.known:
             self.progress(f"{alone.name}: {alone.target}, {alone.edge_normalization}")
-            score = compare_models(self.models, self.probe, alone).similarity.score
+            score = compare_models(self.models, self.probe, alone).score
             self.known[alone] = np.asarray(score, np.float64)
         return self.known[alone]
 

@@ -21,7 +21,7 @@ from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.graph.structure import edges_of
 from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
-from depara_jax.selection.model_selection import compare_models
+from depara_jax.selection.models import compare_models
 from depara_jax.walk import layer_features
 from experiments.common.cells import Cells
 from experiments.league.config import RANDOM, StudyConfig
@@ -142,7 +142,7 @@ def _term_job(term: Term, probe: Probe, steps: int) -> Job:
         recipe = recipe.replace(steps=steps)
 
     def job(models: Sequence[Model]) -> np.ndarray:
-        similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe).similarity
+        similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe)
         part = similarity.node if recipe.uses_nodes else similarity.edge
         assert part is not None
         return np.asarray(part, np.float64)

@@ -26,7 +26,7 @@ def main() -> int:
     models = [_cropped(model, resize) for resize in RESIZES]
     probe = Probe.from_arrays(np.stack([_square(image) for image in probe_images(IMAGES)]))
     recipe = RECIPES["default"].replace(lam=0.0, grid=GRID)
-    placed = np.asarray(compare_models(models, probe, recipe).similarity.node)
+    placed = np.asarray(compare_models(models, probe, recipe).node)
     nodes = [attribution_graphs(m, probe, recipe)[m.spec.encoder].nodes for m in models]
     unit = [n / jnp.linalg.norm(n, axis=1, keepdims=True) for n in nodes]
     for i, resize in enumerate(RESIZES[1:], start=1):

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.taskonomy import TaskonomyConfig
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
-from depara_jax.selection.model_selection import refuse_logits
+from depara_jax.selection.models import refuse_logits
 
 __all__ = ["ESTIMATORS", "PROBE_SETS", "ExperimentConfig", "ProbeSet"]
 

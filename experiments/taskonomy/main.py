@@ -123,7 +123,7 @@ def run(
         **record,
         "config": dataclasses.asdict(config),
         "table1": rows,
-        "methods": {name: result.to_json() for name, result in scored.items()},
+        "methods": {name: result.to_dict() for name, result in scored.items()},
         "undecided_at_5": [list(names) for names in results.undecided(scored)],
         "seconds_a_model_and_image": {k: round(v, 5) for k, v in evidence.seconds.items()},
         "backend": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",

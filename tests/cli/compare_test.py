@@ -43,7 +43,7 @@ def ranking(path, places: dict[str, int], **origin):
 def test_a_result_says_where_it_comes_from(ranked):
     result = json.loads(ranked.read_text())
     origin = result["provenance"]
-    assert origin["recipe"] == result["settings"]
+    assert origin["recipe"] == result["recipe"]
     assert origin["probe"] == result["probe"]["fingerprint"]
     assert set(origin["networks"]) == {"edges", "corners", "jigsaw", "scale"}
     assert all(len(network["weights"]) == 64 for network in origin["networks"].values())
@@ -53,6 +53,21 @@ def test_a_result_says_where_it_comes_from(ranked):
     assert origin["versions"]["jax"]
     assert origin["seconds"] > 0
     assert origin["time"].endswith("+00:00")
+
+
+def test_a_result_of_an_earlier_version_is_refused_in_one_line(capsys, ranked):
+    content = json.loads(ranked.read_text())
+    other = ranked.with_name("old.json")
+    other.write_text(json.dumps(content | {"target": "edges", "recipe": "paper"}))
+    for files in ((ranked, other), (other, ranked)):
+        code, _, err = run(capsys, "compare", *files)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "old.json: written by an earlier version" in err
+        assert "rank again" in err
+    other.write_text(json.dumps(content | {"kind": "graph"}))
+    code, _, err = run(capsys, "compare", ranked, other)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "a ranking of graphs; give one of models or of layers" in err
 
 
 def test_the_same_twice_agrees_and_another_machine_does_not_matter(capsys, ranked):
@@ -97,7 +112,9 @@ def test_agreement_is_that_of_the_ranks_of_what_both_have(capsys, tmp_path):
 def test_bad_files_are_one_line(capsys, tmp_path, ranked):
     content = json.loads(ranked.read_text())
     layers = tmp_path / "layers.json"
-    layers.write_text(json.dumps(content | {"ranking": [{"rank": 1, "layer": "stem"}]}))
+    layers.write_text(
+        json.dumps(content | {"kind": "layer", "ranking": [{"rank": 1, "layer": "stem"}]})
+    )
     old = tmp_path / "old.json"
     old.write_text(json.dumps({k: v for k, v in content.items() if k != "provenance"}))
     other = tmp_path / "other.json"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from depara_jax.cli.main import VERBS, main
 from depara_jax.evaluation import load_matrix
+from depara_jax.recipe import RECIPES
 
 
 def run(capsys, *argv):
@@ -65,7 +66,8 @@ def test_rank_models_writes_the_promised_json(capsys, folder):
     result = json.loads(out)
     assert code == 0
     assert "corners" in err  # the table goes to stderr
-    assert {"target", "recipe", "probe", "ranking"} <= set(result)
+    assert result["target"] == {"model": "edges", "layer": "encoder"}
+    assert result["recipe"] == RECIPES["paper"].replace(lam=0.5).to_dict()
     assert result["probe"]["images"] == 5
     for row in result["ranking"]:
         assert set(row) == {"rank", "model", "score", "node", "edge"}
@@ -119,7 +121,7 @@ def test_rank_layers_writes_json_to_a_file_and_a_curve(capsys, folder, tmp_path)
     assert code == 0
     assert "best layer" in out
     assert result["best"] == result["ranking"][0]["layer"]
-    assert result["layers"][0] == "stem"
+    assert result["names"][0] == "stem"
     assert plot.read_text().lstrip().startswith("<?xml")
 
 
@@ -129,7 +131,7 @@ def test_rank_layers_takes_a_network_of_another_architecture_and_size(capsys, fo
         "features.2,features.5", "--probe", str(folder), "--images", "3", "--json", "-",
     )  # fmt: skip
     result = json.loads(out)
-    assert result["settings"]["grid"] == 32
+    assert result["recipe"]["grid"] == 32
     assert {row["layer"] for row in result["ranking"]} == {"features.2", "features.5"}
 
 
@@ -142,7 +144,7 @@ def test_rank_layers_says_how_certain_the_choice_is(capsys, folder):
     result = json.loads(out)
     certainty = result["certainty"]
     assert (code, certainty["resamples"], certainty["level"]) == (0, 40, 0.95)
-    assert list(certainty["layers"]) == result["layers"] == ["stem", "layer1.0", "layer2.0"]
+    assert list(certainty["layers"]) == result["names"] == ["stem", "layer1.0", "layer2.0"]
     scores = {row["layer"]: row["score"] for row in result["ranking"]}
     for layer, row in certainty["layers"].items():
         assert row["low"] < row["high"]
@@ -175,8 +177,8 @@ def test_rank_layers_takes_either_side_of_the_target(capsys, folder):
         )  # fmt: skip
         found[options] = json.loads(out)
     encoder, logits, named = found.values()
-    assert [r["target_layer"] for r in (encoder, logits, named)] == ["avgpool", "fc", "fc"]
-    assert [r["target_side"] for r in (encoder, logits, named)] == ["encoder", "logits", None]
+    assert [r["target"]["layer"] for r in (encoder, logits, named)] == ["avgpool", "fc", "fc"]
+    assert [r["recipe"]["target_side"] for r in (encoder, logits)] == ["encoder", "logits"]
     assert logits["ranking"] == named["ranking"]
     assert logits["ranking"] != encoder["ranking"]
     code, _, error = run(
@@ -200,7 +202,7 @@ def test_graph_saves_its_arrays(capsys, folder, tmp_path):
     assert arrays["ids"].tolist() == [f"{i}.png" for i in range(5)]
     assert arrays["probe"].item() == result["probe"]["fingerprint"]
     assert (arrays["model"].item(), arrays["layer"].item()) == ("edges", "block2")
-    assert json.loads(arrays["recipe"].item()) == result["settings"]
+    assert json.loads(arrays["recipe"].item()) == result["recipe"]
     assert result["strongest"][0]["edge"] == pytest.approx(float(arrays["edges"].max()))
 
 

@@ -94,7 +94,7 @@ def ranking(tmp_path, **more):
 
 @pytest.mark.parametrize("way", ["option", "file"])
 def test_layers_stand_from_shallow_to_deep(tmp_path, drawn, way):
-    path = ranking(tmp_path, **({"layers": ["a", "b"]} if way == "file" else {}))
+    path = ranking(tmp_path, **({"names": ["a", "b"]} if way == "file" else {}))
     (tmp_path / "acc.json").write_text(json.dumps({"10%": {"a": 50, "b": 60}}))
     options = ["--ranking", path, "--accuracy", tmp_path / "acc.json"]
     options += ["--order", "a,b"] if way == "option" else []
@@ -110,7 +110,7 @@ def test_layers_without_an_order_are_refused(tmp_path, capsys):
     assert "--order" in capsys.readouterr().err
 
 
-LAYERS = {"ranking": [{"layer": "a", "score": 0.5}], "layers": ["a"]}
+LAYERS = {"ranking": [{"layer": "a", "score": 0.5}], "names": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ LAYERS = {"ranking": [{"layer": "a", "score": 0.5}], "layers": ["a"]}
     [
         ({"ranking": 5}, None, "expected 'ranking'"),
         ({"ranking": None}, None, "expected 'ranking'"),
-        ({"layers": 5}, None, "expected 'ranking'"),
-        ({"layers": [["a"]]}, None, "expected 'ranking'"),
+        ({"names": 5}, None, "expected 'ranking'"),
+        ({"names": [["a"]]}, None, "expected 'ranking'"),
         ({"ranking": [{"layer": ["a"], "score": 1}]}, None, "no layer 'a'"),
         ({"ranking": [{"layer": "a", "score": "x"}]}, None, "score: expected numbers"),
         ({"ranking": [{"layer": "a", "score": 1, "node": [1]}]}, None, "V (nodes): expected"),

@@ -211,7 +211,7 @@ def test_missing_pairs_of_taskonomy_shrink_the_candidates():
 
 
 def test_the_whole_evaluation_of_a_published_matrix(truth):
-    result = evaluate(affinity("gradient_times_input"), truth, resamples=500).to_json()
+    result = evaluate(affinity("gradient_times_input"), truth, resamples=500).to_dict()
     assert result["dds"] == {"with_diagonal": None, "without_diagonal": None}  # ranks alone
     assert result["hits"][:5] == [13, 29, 40, 53, 60]
     low, high = (np.array(result["ci"]["precision"][side]) for side in ("low", "high"))

@@ -7,6 +7,9 @@ import scipy.stats
 from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.evaluation import choice_certainty, resampled_terms
 from depara_jax.evaluation.confidence import draw_counts
+from depara_jax.recipe import Recipe
+from depara_jax.selection import Ranking
+from depara_jax.spec import LayerRef
 
 N, M = 9, 4
 PAIRS = np.transpose(np.triu_indices(N, 1))
@@ -17,6 +20,16 @@ def parts(rng):
     target = rng.normal(size=len(PAIRS))
     edges = target + rng.normal(size=(M, len(PAIRS))) * np.array([[0.3], [3.0], [1.0], [0.8]])
     return rng.uniform(-1, 1, (M, N)), edges, target
+
+
+def certainty(cosines, edges, target, *, node_weight=1.0, lam=1.0, **options):
+    """Of a ranking with these parts, whose second candidate is the best."""
+    ranking = Ranking(
+        "layer", LayerRef("t", "top"), tuple(map(str, range(M))), np.array([0.0, 1.0, 0.0, 0.0]),
+        None, None, Recipe(node_weight=node_weight, lam=lam), {"images": N}, "s",
+        node_cosines=cosines, edges=edges, target_edges=target,
+    )  # fmt: skip
+    return choice_certainty(ranking, **options)
 
 
 def repeated(weight):
@@ -46,7 +59,7 @@ def test_resampled_terms_equal_listing_the_images(parts):
 
 def test_intervals_and_shares(parts):
     cosines, edges, target = parts
-    found = choice_certainty(cosines, edges, target, lam=2.0, resamples=50, seed=1)
+    found = certainty(cosines, edges, target, lam=2.0, resamples=50, seed=1)
     node, edge = resampled_terms(cosines, edges, target, resamples=50, seed=1)
     scores = node + 2 * edge
     np.testing.assert_allclose(found.low, np.quantile(scores, 0.025, axis=0))
@@ -54,23 +67,23 @@ def test_intervals_and_shares(parts):
     want = [(scores.argmax(axis=1) == k).mean() for k in range(M)]
     np.testing.assert_allclose(found.share, want)
     assert found.share.sum() == pytest.approx(1)
-    assert set(found.rivals(above=0.0)) == {k for k in range(M) if want[k] > 0}
-    again = choice_certainty(cosines, edges, target, lam=2.0, resamples=50, seed=1)
+    assert set(found.rivals(above=0.0)) == {str(k) for k in range(M) if want[k] > 0 and k != 1}
+    again = certainty(cosines, edges, target, lam=2.0, resamples=50, seed=1)
     np.testing.assert_array_equal(found.low, again.low)
 
 
 def test_a_candidate_that_is_clearly_best_is_best_in_all_resamples(parts):
     cosines, edges, target = parts
     cosines = cosines + np.array([[0], [9], [0], [0]])
-    found = choice_certainty(cosines, edges, target, resamples=30)
-    assert found.rivals() == (1,)
+    found = certainty(cosines, edges, target, resamples=30)
+    assert (found.best, found.rivals()) == ("1", ())
     np.testing.assert_array_equal(found.share, [0, 1, 0, 0])
 
 
 def test_either_term_alone(parts):
     cosines, edges, target = parts
-    nodes = choice_certainty(cosines, None, None, lam=0.0, resamples=20)
-    alone = choice_certainty(None, edges, target, node_weight=0.0, resamples=20)
+    nodes = certainty(cosines, None, None, lam=0.0, resamples=20)
+    alone = certainty(None, edges, target, node_weight=0.0, resamples=20)
     node, edge = resampled_terms(cosines, edges, target, resamples=20)
     np.testing.assert_allclose(nodes.high, np.quantile(node, 0.975, axis=0))
     np.testing.assert_allclose(alone.high, np.quantile(edge, 0.975, axis=0))
@@ -79,14 +92,14 @@ def test_either_term_alone(parts):
 def test_bad_input(parts):
     cosines, edges, target = parts
     with pytest.raises(DeparaError, match="neither node cosines nor edges"):
-        choice_certainty(None, None, None)
-    with pytest.raises(DeparaError, match="a term with a weight above 0 was not computed"):
-        choice_certainty(cosines, None, None, lam=1.0, resamples=5)
+        resampled_terms(None, None, None, resamples=5)
+    with pytest.raises(DeparaError, match="did not keep a term that its recipe weighs"):
+        certainty(cosines, None, None, lam=1.0, resamples=5)
     with pytest.raises(DeparaError, match="finite cosines"):
-        choice_certainty(cosines * np.nan, edges, target)
+        certainty(cosines * np.nan, edges, target)
     with pytest.raises(DeparaError, match="edges: expected finite values of shape"):
-        choice_certainty(cosines, edges[:, :-1], target[:-1])
+        certainty(cosines, edges[:, :-1], target[:-1])
     with pytest.raises(DegenerateError, match="all edges of a graph are equal"):
-        choice_certainty(cosines, edges * 0, target)
+        certainty(cosines, edges * 0, target)
     with pytest.raises(DeparaError, match="resamples must be at least 1"):
-        choice_certainty(cosines, edges, target, resamples=0)
+        certainty(cosines, edges, target, resamples=0)

@@ -125,7 +125,7 @@ def test_dds_score_with_and_without_the_diagonal(rng):
     )
     # Rounding of float64 sums over 7 values.
     np.testing.assert_allclose(dds_score(similarity, truth), everything, atol=1e-12)
-    reported = evaluate(similarity, truth, relevant=1, resamples=10).to_json()["dds"]
+    reported = evaluate(similarity, truth, relevant=1, resamples=10).to_dict()["dds"]
     assert reported["with_diagonal"] == dds_score(similarity, truth)
     assert reported["without_diagonal"] == dds_score(similarity, truth, include_diagonal=False)
     without = dds_score(similarity, truth, include_diagonal=False)

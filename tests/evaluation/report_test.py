@@ -19,7 +19,7 @@ def case(rng):
 
 def test_json_repeats_the_metrics(case):
     similarity, truth = case
-    result = evaluate(similarity, truth, relevant=2, resamples=100).to_json()
+    result = evaluate(similarity, truth, relevant=2, resamples=100).to_dict()
     text = json.loads(json.dumps(result, allow_nan=False))
     hits = hits_at_k(similarity, truth, relevant=2)
     assert text["hits"] == hits.sum(0).tolist()
@@ -51,7 +51,7 @@ def test_undefined_numbers_are_null(rng):
     truth = GroundTruth.from_rows([[0, 1, 2, 3], [1, 2, 3, 0]])
     similarity = rng.normal(size=(4, 4))
     similarity[0] = 1.0
-    result = evaluate(similarity, truth, relevant=1, resamples=10).to_json()
+    result = evaluate(similarity, truth, relevant=1, resamples=10).to_dict()
     assert result["regret"] is None
     assert "pearson" not in result
     assert result["spearman"]["per_target"]["0"] is None
@@ -62,7 +62,7 @@ def test_undefined_numbers_are_null(rng):
 
 def test_one_target_has_no_interval_over_targets(rng):
     truth = GroundTruth.from_rows([[0, 1, 2, 3]])
-    assert evaluate(rng.normal(size=(4, 4)), truth, relevant=1).to_json()["ci"] == {}
+    assert evaluate(rng.normal(size=(4, 4)), truth, relevant=1).to_dict()["ci"] == {}
 
 
 def test_no_positive_affinity_means_no_relative_regret(rng):

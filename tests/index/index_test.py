@@ -157,13 +157,20 @@ def test_an_exact_index_gives_the_similarities_of_the_library(filled, tmp_path):
         for match in matches:
             # Both are float32 sums of 1,764 products.
             assert match.estimate == pytest.approx(expected[number, int(match.model[3:])], abs=1e-5)
-        assert matches == sorted(matches, key=lambda m: -m.estimate)
+        assert list(matches) == sorted(matches, key=lambda m: -m.estimate)
+        assert (matches.exact, matches.node, matches.edge) == (True, None, None)
+        np.testing.assert_array_equal(matches.score, [m.estimate for m in matches])
 
 
 def test_a_shortlist_is_ranked_exactly_from_the_store(filled, tmp_path):
     index = build_index(filled, tmp_path / "i", dim=64, seed=5)
-    expected = np.asarray(similarity_matrix([graph_of(n) for n in range(4)], PAPER).score)
+    pairs = similarity_matrix([graph_of(n) for n in range(4)], PAPER)
+    expected = np.asarray(pairs.score)
+    assert not query_index(index, "net0", top=3).exact
     matches = query_index(index, "net0:answer", top=3, store=filled)
+    places = [int(match.model[3:]) for match in matches]
+    np.testing.assert_allclose(matches.node, np.asarray(pairs.node)[0, places], atol=1e-5)
+    np.testing.assert_allclose(matches.edge, np.asarray(pairs.edge)[0, places], atol=1e-5)
     assert [m.score for m in matches] == sorted((m.score for m in matches), reverse=True)
     for match in matches:
         assert match.score == pytest.approx(expected[0, int(match.model[3:])], abs=1e-5)
@@ -294,16 +301,18 @@ def test_the_command_line(capsys, tmp_path):
     assert run("index", "add", file, store)[1]["added"] == 1
     code, result, _ = run("index", "query", file, "edges", "--top", 2, "--store", store)
     assert code == 0
-    assert [match["rank"] for match in result["matches"]] == [1, 2]
+    assert [match["rank"] for match in result["ranking"]] == [1, 2]
+    assert (result["target"]["model"], result["exact"]) == ("edges", True)
     ranked = run("rank-models", "--target", "edges", "--sources", "corners,jigsaw,scale",
                  "--probe", "photographs:probe[:6]", "--recipe", "paper")[1]["ranking"]  # fmt: skip
-    for match, row in zip(result["matches"], ranked, strict=False):
+    for match, row in zip(result["ranking"], ranked, strict=False):
         assert match["model"] == row["model"]
-        assert match["score"] == pytest.approx(row["score"], abs=1e-5)
+        for term in ("score", "node", "edge"):
+            assert match[term] == pytest.approx(row[term], abs=1e-5)
     graph = tmp_path / "g.npz"
     run("graph", "edges", "--probe", "photographs:probe[:6]", "--recipe", "paper",
         "--output", graph)  # fmt: skip
-    assert run("index", "query", file, graph, "--store", store)[1]["matches"][0]["model"] == "edges"
+    assert run("index", "query", file, graph, "--store", store)[1]["ranking"][0]["model"] == "edges"
     with np.load(graph) as arrays:
         settings = json.loads(str(arrays["recipe"])) | {"relu_alias": True}
         earlier = dict(arrays) | {"recipe": json.dumps(settings)}

@@ -54,7 +54,7 @@ def test_a_spot_is_at_the_same_place_of_the_grid(pictures):
     result = compare_models([whole, crop], Probe.from_arrays(pictures), RECIPE)
     assert result.recipe.grid == 32
     # The crop's map with its margins is the whole's map to the pixel.
-    assert float(result.similarity.node[0, 1]) == pytest.approx(1, abs=1e-5)
+    assert float(result.node[0, 1]) == pytest.approx(1, abs=1e-5)
     # Laid over each other as they are, the spots would not meet.
     nodes = [
         attribution_graphs(model, Probe.from_arrays(pictures), RECIPE.replace(grid=32))["all"].nodes

@@ -138,12 +138,12 @@ def test_cosines_image_by_image_and_edges_serve_the_bootstrap(models):
     kept = compare_models(models, probe, batch_size=3, per_image=True)
     plain = compare_models(models, probe, batch_size=3)
     assert plain.node_cosines is None
-    np.testing.assert_allclose(kept.node_cosines.mean(0), kept.similarity.node, atol=1e-6)
+    np.testing.assert_allclose(kept.node_cosines.mean(0), kept.node, atol=1e-6)
     once = resampled_similarities(
         kept.node_cosines, np.ones((1, 8), np.float32), edges=kept.edges, lam=1.0
     )
     # Every image drawn once is the probe set itself.
-    np.testing.assert_allclose(once[0], kept.similarity.score, atol=1e-5)
+    np.testing.assert_allclose(once[0], kept.score, atol=1e-5)
 
 
 def test_compare_models_is_every_ranking_at_once(models):
@@ -152,7 +152,7 @@ def test_compare_models_is_every_ranking_at_once(models):
     for i, target in enumerate(models):
         others = [m for j, m in enumerate(models) if j != i]
         ranking = rank_models(target, others, probe, batch_size=3)
-        row = [matrix.similarity.score[i, j] for j in range(len(models)) if j != i]
+        row = [matrix.score[i, j] for j in range(len(models)) if j != i]
         np.testing.assert_allclose(ranking.score, row, atol=3e-6)  # two orders of summation
 
 

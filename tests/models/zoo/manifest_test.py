@@ -176,7 +176,7 @@ def test_verbs_take_a_manifest(zoo, capsys):
     result = json.loads(capsys.readouterr().out)
     assert sorted(row["model"] for row in result["ranking"]) == ["colour", "weighted"]
     # The smallest of 32 and 16 pixels.
-    assert result["settings"]["grid"] is None or result["settings"]["grid"] == 16
+    assert result["recipe"]["grid"] is None or result["recipe"]["grid"] == 16
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Which network to transfer from (DEPARA section 3.4.1)."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ from depara_jax.graph.similarity import (
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.ranking import Ranking
+from depara_jax.spec import LayerRef
 from depara_jax.types import Array, ModelLike, ProbeLike
 from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
 
@@ -32,14 +34,17 @@ __all__ = [
 ]
 
 
-class ModelSimilarity(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelSimilarity:
     """Similarity of all pairs of m models.
 
     Attributes:
       names: m models.
-      similarity: score, node and edge, each [m, m] (None where the recipe leaves a term out).
+      score: [m, m] node_weight * node + lam * edge.
+      node: [m, m] mean cosine of the attribution maps; None if the recipe leaves nodes out.
+      edge: [m, m] Spearman correlation of the edges; None if the recipe leaves edges out.
       recipe: with the grid that was used.
-      probe: fingerprint of the probe set.
+      probe: the probe set: source, images (how many), fingerprint.
       zero_maps: for each model, how many of its attribution maps are zero; each counts as cosine 0.
       node_cosines: [n, m, m] the cosines that the node term is the mean of, if they were asked for.
       edges: [m, e] each model's edges, if they were asked for; both are what
@@ -47,12 +52,39 @@ class ModelSimilarity(NamedTuple):
     """
 
     names: tuple[str, ...]
-    similarity: GraphSimilarity
+    score: Float[Array, "m m"]
+    node: Float[Array, "m m"] | None
+    edge: Float[Array, "m m"] | None
     recipe: Recipe
-    probe: str
+    probe: Mapping[str, Any]
     zero_maps: tuple[int, ...] = ()
     node_cosines: Float[np.ndarray, "n m m"] | None = None
     edges: Float[Array, "m e"] | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a pair, the most similar first: rank, models, score, node, edge."""
+        pairs = GraphSimilarity(self.score, self.node, self.edge).rows()
+        return [
+            {"rank": row["rank"], "models": [self.names[i] for i in row["graphs"]]}
+            | {term: row[term] for term in GraphSimilarity._fields}
+            for row in pairs
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for result files; what `depara evaluate --similarity` reads."""
+        return {
+            "names": list(self.names),
+            **GraphSimilarity(self.score, self.node, self.edge).to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "probe": dict(self.probe),
+            "zero_maps": {n: z for n, z in zip(self.names, self.zero_maps, strict=False) if z},
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"ModelSimilarity({len(self.names)} models, recipe {self.recipe.name!r}, "
+            f"{self.probe['images']} images)"
+        )
 
 
 def rank_models(
@@ -98,7 +130,7 @@ def rank_models(
         views, probe, recipe, batch_size=batch_size, memory_limit=memory_limit,
         feature_limit=feature_limit, progress=progress, placement=placement,
     )  # fmt: skip
-    return rank_views("model", walk, names, probe)
+    return rank_views(walk, LayerRef(target.spec.name, target.spec.encoder), names, probe)
 
 
 def compare_models(
@@ -157,9 +189,9 @@ def compare_models(
         edge = products(vectors, vectors)
     return ModelSimilarity(
         names,
-        combine(node, edge, recipe),
+        *combine(node, edge, recipe),
         walk.recipe,
-        probe.fingerprint,
+        probe.to_dict(),
         walk.zero_maps,
         np.concatenate(images) if images else None,
         jnp.stack(edges) if per_image and edges is not None else None,
@@ -215,14 +247,18 @@ def attribution_graphs(
 
 
 def rank_views(
-    kind: Literal["model", "layer"],
     walk: Walk,
+    target: LayerRef,
     names: tuple[str, ...],
     probe: ProbeLike,
     *,
-    keep_edges: bool = False,
+    source: str | None = None,
 ) -> Ranking:
-    """Ranks all graphs of a walk but the first against the first, which is the target's."""
+    """Ranks all graphs of a walk but the first against the first, which is the target's.
+
+    They are of models, or, with their edges kept, of the layers of one `source`.
+    """
+    kind = "model" if source is None else "layer"
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeparaError(f"ranking of {kind}s: {', '.join(twice)} named more than once")
@@ -239,17 +275,17 @@ def rank_views(
         vectors = edge_vectors(edges, ties=recipe.ties)
         edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
     score = np.asarray(combine(node, edge, recipe).score)
-    kept = np.stack(edges) if keep_edges and edges is not None else None
+    kept = np.stack(edges) if source is not None and edges is not None else None
     return Ranking(
         kind=kind,
-        target=walk.names[0],
+        target=target,
         names=names,
         score=score,
         node=node,
         edge=edge,
         recipe=recipe,
-        probe=probe.fingerprint,
-        n_images=len(probe),
+        probe=probe.to_dict(),
+        source=source,
         zero_maps=walk.zero_maps[1:],
         target_zero_maps=walk.zero_maps[0],
         node_cosines=cosines if recipe.uses_nodes else None,

@@ -15,7 +15,7 @@ from tests.estimators.conftest import golden_data
 def test_linear_probe_agrees_with_scikit_learn(shape: tuple[int, int]) -> None:
     """Fold by fold, though for d > n the fit runs in the coordinates of the samples."""
     linear_model = pytest.importorskip("sklearn.linear_model")
-    from depara_jax.estimators.probes import _stratify
+    from depara_jax.estimators.linear import _stratify
 
     features, labels, _ = golden_data(N=shape[0], D=shape[1], C=3, Cs=4, seed=3)
     ours = linear_probe(features, labels, folds=4, l2=2.0, seed=1)
@@ -31,7 +31,7 @@ def test_linear_probe_agrees_with_scikit_learn(shape: tuple[int, int]) -> None:
 
 
 def test_folds_are_stratified_and_seeded() -> None:
-    from depara_jax.estimators.probes import _stratify
+    from depara_jax.estimators.linear import _stratify
 
     labels = np.repeat([0, 1, 2], [20, 10, 5])
     part = _stratify(labels, 5, 0)

@@ -1,8 +1,9 @@
 """Several estimators side by side on one set of candidates: scores, ranks, one fused rank, cost."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +12,15 @@ from jaxtyping import Float
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.estimators import ESTIMATORS, Estimate, EstimatorInputs, estimate, estimator_rows
+from depara_jax.graph.rows import competition_ranks, ranked_rows
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.model_selection import rank_models
+from depara_jax.selection.models import rank_models
+from depara_jax.selection.ranking import Ranking
+from depara_jax.spec import LayerRef
 from depara_jax.types import ModelLike, ProbeLike
 from depara_jax.walk import layer_features
 
-__all__ = ["DEPARA", "Column", "League", "rank_by_estimators"]
+__all__ = ["DEPARA", "Column", "Comparison", "rank_by_estimators"]
 
 DEPARA = "depara"
 
@@ -39,32 +43,52 @@ class Column:
     higher_is_better: bool
     seconds: float
 
-    @property
+    @functools.cached_property
     def ranks(self) -> tuple[int | None, ...]:
         """Rank of each candidate, 1 the best, ties sharing the better one; None without a value."""
-        signed = self.values if self.higher_is_better else -self.values
-        return tuple(
-            None if np.isnan(s) else int((signed[~np.isnan(signed)] > s).sum()) + 1 for s in signed
-        )
+        return competition_ranks(self.values, higher_is_better=self.higher_is_better)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class League:
+class Comparison:
     """The table: candidates, a column an estimator, and what they say together.
 
+    The first estimator is the one that ranks: `score`, `rows` and `best` are by it.
+
     Attributes:
-      target: name of the target network.
+      target: the target network and its encoder layer.
       names: m candidates.
       columns: one an estimator.
       feature_seconds: for the forward passes that all but DEPARA share.
+      recipe: of DEPARA.
+      probe: the probe set: source, images (how many), fingerprint.
+      depara: DEPARA's own ranking, if it is among the estimators.
     """
 
-    target: str
+    target: LayerRef
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     feature_seconds: float
+    recipe: Recipe
+    probe: Mapping[str, Any]
+    depara: Ranking | None = None
 
     @property
+    def score(self) -> Float[np.ndarray, " m"]:
+        """What the first estimator gives; NaN where it gives none."""
+        return self.columns[0].values
+
+    @property
+    def node(self) -> Float[np.ndarray, " m"] | None:
+        """The node term, if DEPARA is the first estimator and its recipe has one."""
+        return self.depara.node if self.depara and self.columns[0].name == DEPARA else None
+
+    @property
+    def edge(self) -> Float[np.ndarray, " m"] | None:
+        """The edge term, likewise."""
+        return self.depara.edge if self.depara and self.columns[0].name == DEPARA else None
+
+    @functools.cached_property
     def fused(self) -> Float[np.ndarray, " m"]:
         """Mean reciprocal rank over the estimators that have a value for the candidate, else 0."""
         ranks = np.array([[r or np.nan for r in column.ranks] for column in self.columns], float)
@@ -77,15 +101,28 @@ class League:
         """Positions of the candidates, best fused rank first; ties stay in the order given."""
         return tuple(int(i) for i in np.argsort(-self.fused, kind="stable"))
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a candidate that the first estimator has a value for, best first."""
+        labels, ranks = {"model": self.names}, self.columns[0].ranks
+        return ranked_rows(self.score, self.node, self.edge, labels, ranks=ranks)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for result files."""
-        fused = self.fused
+        ranking, fused_ranks = self.rows(), competition_ranks(self.fused)
         return {
+            "kind": "model",
+            "target": self.target._asdict(),
+            "recipe": self.recipe.to_dict(),
+            "probe": dict(self.probe),
+            "names": list(self.names),
+            "ranking": ranking,
+            "best": ranking[0]["model"] if ranking else None,
+            "ranked_by": self.columns[0].name,
             "fused": [
                 {
-                    "rank": int((fused > fused[i]).sum()) + 1,
+                    "rank": fused_ranks[i],
                     "model": self.names[i],
-                    "mean_reciprocal_rank": float(fused[i]),
+                    "mean_reciprocal_rank": float(self.fused[i]),
                 }
                 for i in self.order
             ],
@@ -105,6 +142,14 @@ class League:
             "feature_seconds": round(self.feature_seconds, 6),
         }
 
+    def __repr__(self) -> str:
+        estimators = ", ".join(column.name for column in self.columns)
+        first = self.names[self.order[0]]
+        return (
+            f"Comparison({len(self.names)} models for {self.target} by {estimators}; first of the "
+            f"fused rank {first!r}, {self.probe['images']} images)"
+        )
+
 
 def rank_by_estimators(
     target: ModelLike,
@@ -116,7 +161,7 @@ def rank_by_estimators(
     labels: Any = None,
     batch_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> League:
+) -> Comparison:
     """Ranks sources by several estimators on the same cached features.
 
     Features are those of each network's encoder layer, flattened; outputs those of its logits
@@ -145,35 +190,28 @@ def rank_by_estimators(
     if not names or not sources:
         raise DeparaError("rank_by_estimators: name at least one estimator and one source")
     progress = progress or (lambda done, total: None)
-    columns, feature_seconds = {}, 0.0
+    recipe = RECIPES["default"] if recipe is None else recipe
+    columns, feature_seconds, depara = {}, 0.0, None
     if DEPARA in names:
-        columns[DEPARA] = _depara(target, sources, probe, recipe, batch_size)
+        started = time.perf_counter()
+        depara = rank_models(target, sources, probe, recipe, batch_size=batch_size)
+        seconds = time.perf_counter() - started
+        columns[DEPARA] = Column(DEPARA, depara.score, ("",) * len(sources), True, seconds)
     if others:
         rows, feature_seconds = _estimate_all(
             target, sources, probe, others, labels, batch_size, progress
         )
         for name in others:
             columns[name] = _column(name, [row[name] for row in rows])
-    return League(
-        target.spec.name,
+    return Comparison(
+        LayerRef(target.spec.name, target.spec.encoder),
         tuple(source.spec.name for source in sources),
         tuple(columns[name] for name in names),
         feature_seconds,
+        recipe if depara is None else depara.recipe,
+        probe.to_dict(),
+        depara,
     )
-
-
-def _depara(
-    target: ModelLike,
-    sources: Sequence[ModelLike],
-    probe: ProbeLike,
-    recipe: Recipe | None,
-    batch_size: int | None,
-) -> Column:
-    started = time.perf_counter()
-    recipe = RECIPES["default"] if recipe is None else recipe
-    ranking = rank_models(target, sources, probe, recipe, batch_size=batch_size)
-    seconds = time.perf_counter() - started
-    return Column(DEPARA, ranking.score, ("",) * len(sources), True, seconds)
 
 
 def _column(name: str, results: Sequence[Estimate]) -> Column:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.model_selection import rank_views
+from depara_jax.selection.models import rank_views
 from depara_jax.selection.ranking import Ranking
+from depara_jax.spec import LayerRef
 from depara_jax.types import ModelLike, ProbeLike
 from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
 
@@ -71,4 +72,6 @@ def rank_layers(
         views, probe, recipe, batch_size=batch_size, memory_limit=memory_limit,
         feature_limit=feature_limit, progress=progress, placement=placement,
     )  # fmt: skip
-    return rank_views("layer", walk, chosen, probe, keep_edges=True)
+    return rank_views(
+        walk, LayerRef(target.spec.name, target_layer), chosen, probe, source=source.spec.name
+    )
