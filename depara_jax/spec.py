@@ -116,11 +116,11 @@ class ModelSpec:
       name: unique within its zoo.
       architecture: the network family and size, e.g. "vgg19_bn".
       input: preprocessing.
-      layers: every address that `forward` returns, shallow to deep.
+      layers: every layer that `forward` returns by name, shallow to deep.
       encoder: the layer with the most compact features, which stands for the model in model
         selection.
       logits: the layer of the final outputs, if there is one.
-      points: for each feature point ("conv", "norm", "activation") the addresses, shallow to deep,
+      points: for each feature point ("conv", "norm", "activation") the layers, shallow to deep,
         that layer selection compares; as pairs so that the spec stays hashable.
       task: what the network was trained for.
       zoo: where it comes from, e.g. "mini".
@@ -152,7 +152,7 @@ class ModelSpec:
         return layer
 
     def layers_at(self, point: str) -> tuple[str, ...]:
-        """The addresses at a feature point, shallow to deep; all layers where none is declared."""
+        """The layers at a feature point, shallow to deep; all of them where none is declared."""
         if not self.points:
             return self.layers
         table = dict(self.points)

@@ -34,7 +34,7 @@ class Forward(Protocol):
           images: [n, h, w, c], preprocessed.
 
         Returns:
-          {layer address: features [n, ...]}; row k depends on image k alone.
+          {layer name: features [n, ...]}; row k depends on image k alone.
         """
         ...
 

@@ -80,7 +80,7 @@ def attribute(
         than in a closure.
       variables: its weights.
       images: preprocessed images [n, h, w, c].
-      layers: addresses that `forward` returns.
+      layers: names of layers that `forward` returns.
       recipe: `attribution`, `target`, `epsilon` and `steps` act here; magnitude, channel mean and
         grid act when maps become node vectors (`depara_jax.graph.node_vectors`).
 

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         resamples=args.resamples, level=args.level, seed=args.seed,
     )  # fmt: skip
     show(console, result)
-    files = [split_key(address)[0] for address in (args.similarity, args.truth)]
+    files = [split_key(location)[0] for location in (args.similarity, args.truth)]
     facts = {"similarity": dict(origin), "inputs": input_digests(files)}
     return {
         "similarity": args.similarity,
@@ -72,24 +72,24 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def read_similarity(
-    address: str, names: str | None, *, other_columns: bool = False
+    location: str, names: str | None, *, other_columns: bool = False
 ) -> "tuple[np.ndarray, list[str] | None, Mapping[str, Any]]":
     """The matrix, its names (those of the option, else of the file, or None), its provenance.
 
     Args:
-      address: `FILE[:key]`.
+      location: `FILE[:key]`.
       names: what --names says.
       other_columns: whether the columns may be other networks than the rows, whose names count.
     """
     from depara_jax.evaluation import load_matrix
 
-    matrix = load_matrix(address)
+    matrix = load_matrix(location)
     given = split(names, "--names")
     if given is not None and len(given) != len(matrix.values):
         raise DeparaError(f"--names: {len(given)} names for a matrix of {len(matrix.values)} rows")
     if given is None and matrix.rows is not None:
         if not other_columns and matrix.columns not in (None, matrix.rows):
-            raise DeparaError(f"{address}: rows and columns of a similarity need the same names")
+            raise DeparaError(f"{location}: rows and columns of a similarity need the same names")
         given = list(matrix.rows)
     return matrix.values, given, matrix.provenance
 

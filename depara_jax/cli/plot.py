@@ -61,7 +61,7 @@ def files_of(args: argparse.Namespace) -> list[Path]:
 
     given = [getattr(args, name, None) for name in INPUTS]
     several = [labelled(text)[1] for text in given[0]] if isinstance(given[0], list) else given[:1]
-    return [split_key(address)[0] for address in [*several, *given[1:]] if address is not None]
+    return [split_key(location)[0] for location in [*several, *given[1:]] if location is not None]
 
 
 def add_pr(parser: argparse.ArgumentParser) -> None:
@@ -81,13 +81,13 @@ def draw_pr(args: argparse.Namespace) -> Any:
 
     curves, result, first = {}, None, None
     for text in args.similarity:
-        label, address = labelled(text)
-        matrix, names, origin = read_similarity(address, args.names)
+        label, location = labelled(text)
+        matrix, names, origin = read_similarity(location, args.names)
         if origin and first is None:
-            first = (origin, address)
+            first = (origin, location)
         elif origin and first is not None:
             # Methods are what the figure compares; images, weights and code must be the same.
-            both = (first[1], address)
+            both = (first[1], location)
             check_comparable(first[0], origin, names=both, allow=("recipe", "estimator"))
         truth = read_truth(args, matrix, names)
         scored = evaluate(matrix, truth, names=names, relevant=args.relevant)
@@ -217,12 +217,12 @@ def draw_edges(args: argparse.Namespace) -> Any:
     from depara_jax.evaluation import load_array
     from depara_jax.reporting import strongest_edges
 
-    address = args.graph
-    if address.endswith(".npz") and Path(address).is_file():
-        address += ":edges"
+    location = args.graph
+    if location.endswith(".npz") and Path(location).is_file():
+        location += ":edges"
     images = None if args.thumbnails is None else load_array(args.thumbnails)
     return strongest_edges(
-        load_array(address), images=images, strongest=args.strongest, title=args.title
+        load_array(location), images=images, strongest=args.strongest, title=args.title
     )
 
 
@@ -237,8 +237,8 @@ FIGURES: Mapping[str, tuple[Callable[..., None], Callable[..., Any], str]] = {
 
 def labelled(text: str) -> tuple[str, str]:
     """Splits LABEL=FILE; without a label the file's own name is one."""
-    label, sign, address = text.partition("=")
-    return (label, address) if sign else (Path(text).name, text)
+    label, sign, location = text.partition("=")
+    return (label, location) if sign else (Path(text).name, text)
 
 
 def is_list_of(values: Any, kind: type) -> TypeGuard[list[Any]]:

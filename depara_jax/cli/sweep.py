@@ -89,7 +89,7 @@ def _check_options(args: argparse.Namespace) -> None:
 
 
 def _show(console: Console, done: int, total: int, row: Any, left: float | None) -> None:
-    """One line a unit: a log file has use for it as much as a terminal."""
+    """One line an item: a log file has use for it as much as a terminal."""
     rest = f"; about {_duration(left)} left" if left else ""
     outcome = f"failed: {row.reason}" if row.status == "failed" else row.status
     console.print(f"[{done}/{total}] {row.model} {row.recipe}: {outcome} "
@@ -110,10 +110,10 @@ def _dry_run(plan: Any, args: argparse.Namespace, console: Console) -> dict[str,
     from depara_jax.sweep.estimate import check_store_exists, estimate_sweep
 
     result = estimate_sweep(plan, check_store_exists(args.store))
-    table = Table(caption=f"{len(result['units'])} units, {result['to_compute']} to compute")
+    table = Table(caption=f"{len(result['items'])} items, {result['to_compute']} to compute")
     for column in ("model", "recipe", "probe", "there", "missing"):
         table.add_column(column, overflow="fold")
-    for row in result["units"]:
+    for row in result["items"]:
         missing = row["would_fail"] or str(row["missing"])
         table.add_row(row["model"], row["recipe"], row["probe"][:12], str(row["there"]), missing)
     console.print(table)

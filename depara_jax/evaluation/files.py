@@ -40,19 +40,19 @@ class NamedMatrix:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def load_array(address: str | Path) -> np.ndarray:
+def load_array(location: str | Path) -> np.ndarray:
     """The array at `FILE.npy` or `FILE.npz[:key]`.
 
     Raises:
       DeparaError: no such file or array, or one that is not plain numbers (pickles are refused).
     """
-    path, key = split_key(address)
+    path, key = split_key(location)
     if path.suffix not in (".npy", ".npz"):
         raise DeparaError(f"{str(path)!r}: expected an array in a .npy or .npz file")
     return _array(path, key)[0]
 
 
-def load_matrix(address: str | Path) -> NamedMatrix:
+def load_matrix(location: str | Path) -> NamedMatrix:
     """A matrix with its names from `FILE[:key]`.
 
     An .npz may name its rows and columns in `names` (both), `targets` (rows) and `candidates` or
@@ -63,7 +63,7 @@ def load_matrix(address: str | Path) -> NamedMatrix:
     Raises:
       DeparaError: no such file or key, unreadable content, or not two-dimensional numbers.
     """
-    path, key = split_key(address)
+    path, key = split_key(location)
     if path.suffix == ".json":
         matrix = json_matrix(path, read_json(path))
     elif path.suffix == ".csv":
@@ -73,14 +73,14 @@ def load_matrix(address: str | Path) -> NamedMatrix:
         matrix = NamedMatrix(values, *npz_names(beside, values.shape))
     if matrix.values.ndim != 2 or matrix.values.dtype.kind not in "fiub":
         raise DeparaError(
-            f"{str(address)!r}: expected a matrix of numbers, got shape {matrix.values.shape}, "
+            f"{str(location)!r}: expected a matrix of numbers, got shape {matrix.values.shape}, "
             f"dtype {matrix.values.dtype}"
         )
     return matrix
 
 
 def load_ground_truth(
-    address: str | Path, *, candidates: Sequence[str] | None = None
+    location: str | Path, *, candidates: Sequence[str] | None = None
 ) -> GroundTruth:
     """A ground truth from `FILE[:key]`.
 
@@ -91,14 +91,14 @@ def load_ground_truth(
     `{"targets": [...], "candidates": [...], "affinity": [[...]]}` with null for a missing pair.
 
     Args:
-      address: the file, with `:key` for an array of an .npz.
+      location: the file, with `:key` for an array of an .npz.
       candidates: names of the similarity matrix's rows, used where the file has no names of its
         own.
 
     Raises:
       DeparaError: no such file or key, unreadable content, or an invalid truth (see `GroundTruth`).
     """
-    path, key = split_key(address)
+    path, key = split_key(location)
     if path.suffix == ".json":
         return json_truth(path, read_json(path), candidates)
     if path.suffix == ".csv":

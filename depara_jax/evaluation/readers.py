@@ -25,22 +25,22 @@ __all__ = [
 SUFFIXES = (".npy", ".npz", ".json", ".csv")
 
 
-def split_key(address: str | Path) -> tuple[Path, str | None]:
+def split_key(location: str | Path) -> tuple[Path, str | None]:
     """Splits `FILE[:key]`; a file whose own name has the colon wins.
 
     Raises:
       DeparaError: no such file, or a suffix that is not .npy, .npz, .json or .csv.
     """
-    path, key = Path(address), None
-    if not path.is_file() and ":" in str(address):
-        stem, _, key = str(address).rpartition(":")
+    path, key = Path(location), None
+    if not path.is_file() and ":" in str(location):
+        stem, _, key = str(location).rpartition(":")
         path = Path(stem)
     if not path.is_file():
-        raise DeparaError(f"{str(address)!r}: no such file (expected FILE or FILE.npz:key)")
+        raise DeparaError(f"{str(location)!r}: no such file (expected FILE or FILE.npz:key)")
     if path.suffix not in SUFFIXES:
         raise DeparaError(f"{str(path)!r}: expected a file {' '.join(SUFFIXES)}")
     if key is not None and path.suffix != ".npz":
-        raise DeparaError(f"{str(address)!r}: only an .npz holds several arrays; omit ':{key}'")
+        raise DeparaError(f"{str(location)!r}: only an .npz holds several arrays; omit ':{key}'")
     return path, key
 
 

@@ -36,7 +36,7 @@ class GraphInfo(NamedTuple):
 
     Attributes:
       model: name of the network.
-      layer: address of the features.
+      layer: name of the layer whose features these are.
       probe: fingerprint of the probe images and their order; None if unknown.
       recipe: how it was made.
     """

@@ -34,8 +34,8 @@ def rank_layers(
       source: the network to transfer from.
       probe: unlabelled images.
       recipe: the method; `RECIPES["default"]` if none is given.
-      layers: addresses in `source`; by default all at the recipe's feature point.
-      target_layer: address in `target`; by default its encoder layer, or its logits if the recipe's
+      layers: names in `source`; by default all at the recipe's feature point.
+      target_layer: name in `target`; by default its encoder layer, or its logits if the recipe's
         `target_side` says so.
       batch_size: images a step; by default from the largest input size.
       memory_limit: bytes that the walk may take beside weights and results.

@@ -216,7 +216,7 @@ def attribution_graphs(
       model: the network.
       probe: unlabelled images.
       recipe: the method; `RECIPES["default"]` if none is given.
-      layers: addresses; by default the encoder layer.
+      layers: names; by default the encoder layer.
       batch_size: as in `rank_models`, and so are the others.
       memory_limit: bytes.
       feature_limit: bytes.

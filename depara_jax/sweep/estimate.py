@@ -13,17 +13,17 @@ from depara_jax.errors import DeparaError
 from depara_jax.models import load_model
 from depara_jax.selection import attribution_graphs
 from depara_jax.store import Store
+from depara_jax.sweep.items import WorkItem, _Bare, describe_error, spec_of, wanted_keys
 from depara_jax.sweep.plan import Plan
-from depara_jax.sweep.runner import plan_units, probes_of
-from depara_jax.sweep.units import Unit, _Bare, describe_error, spec_of, wanted_keys
+from depara_jax.sweep.runner import plan_items, probes_of
 
 __all__ = ["estimate_sweep"]
 
 
 def estimate_sweep(plan: Plan, store: Store | None) -> dict[str, Any]:
-    """The units of a plan, what is there, bytes and seconds of the rest; nothing is written.
+    """The items of a plan, what is there, bytes and seconds of the rest; nothing is written.
 
-    Seconds come from the store's log where it has units of this recipe on as many images;
+    Seconds come from the store's log where it has items of this recipe on as many images;
     otherwise from one batch of one missing model, timed here: twice, so that compiling counts once.
 
     Args:
@@ -33,25 +33,25 @@ def estimate_sweep(plan: Plan, store: Store | None) -> dict[str, Any]:
     Raises:
       DeparaError: as `run_sweep`.
     """
-    units, probes = plan_units(plan), probes_of(plan)
+    items, probes = plan_items(plan), probes_of(plan)
     rows, missing = [], []
-    for unit in units:
-        row = {"model": unit.model, "recipe": unit.recipe.name,
-               "probe": probes[unit.probe].fingerprint}  # fmt: skip
+    for item in items:
+        row = {"model": item.model, "recipe": item.recipe.name,
+               "probe": probes[item.probe].fingerprint}  # fmt: skip
         try:
-            spec = spec_of(unit)
-            model = _Bare(spec) if spec is not None else load_model(unit.model, zoo=unit.zoo)
-            keys = wanted_keys(unit, model, probes[unit.probe].fingerprint)
+            spec = spec_of(item)
+            model = _Bare(spec) if spec is not None else load_model(item.model, zoo=item.zoo)
+            keys = wanted_keys(item, model, probes[item.probe].fingerprint)
         except Exception as error:  # noqa: BLE001 - what would fail is part of the answer
             rows.append(row | {"there": 0, "missing": 0, "would_fail": describe_error(error)})
             continue
         there = sum(store.has(key) for key in keys.values()) if store is not None else 0
         rows.append(row | {"there": there, "missing": len(keys) - there, "would_fail": None})
         if there < len(keys):
-            missing.append(unit)
+            missing.append(item)
     seconds, source, size = _cost(missing, probes, store)
     return {
-        "units": rows,
+        "items": rows,
         "to_compute": len(missing),
         "there": sum(row["missing"] == 0 and not row["would_fail"] for row in rows),
         "would_fail": sum(bool(row["would_fail"]) for row in rows),
@@ -60,7 +60,7 @@ def estimate_sweep(plan: Plan, store: Store | None) -> dict[str, Any]:
 
 
 def _cost(
-    missing: Sequence[Unit], probes: Sequence[Probe], store: Store | None
+    missing: Sequence[WorkItem], probes: Sequence[Probe], store: Store | None
 ) -> tuple[float | None, str, int | None]:
     """Seconds, where they come from, and bytes of what is missing."""
     if not missing:
@@ -68,50 +68,50 @@ def _cost(
     logged = _logged(store)
     seconds, source, size = 0.0, "the store's log", 0
     measured: dict[tuple, tuple[float, float, int]] = {}
-    for unit in missing:
-        count = len(probes[unit.probe])
-        kind = (unit.recipe, unit.probe)
+    for item in missing:
+        count = len(probes[item.probe])
+        kind = (item.recipe, item.probe)
         if kind not in measured:
             try:
-                measured[kind] = _timed(unit, probes[unit.probe])
+                measured[kind] = _timed(item, probes[item.probe])
             except Exception as error:  # noqa: BLE001 - a model that fails has no cost
                 return None, f"unknown: {describe_error(error)}", None
         first, each, bytes_each = measured[kind]
-        past = logged.get((unit.recipe.name, count, unit.layers))
+        past = logged.get((item.recipe.name, count, item.layers))
         if past:
             seconds += statistics.median(past)
         else:
-            source = f"one batch of {unit.model}, timed now"
+            source = f"one batch of {item.model}, timed now"
             seconds += each + first
             measured[kind] = (0.0, each, bytes_each)
         size += bytes_each
     return round(seconds, 3), source, size
 
 
-def _timed(unit: Unit, probe: Probe) -> tuple[float, float, int]:
-    """Seconds of compiling, seconds of a whole unit, its bytes; from one batch of one model."""
-    model = load_model(unit.model, zoo=unit.zoo)
-    layers = list(model.spec.layers) if unit.layers == ("all",) else [
-        model.spec.encoder if layer == "encoder" else layer for layer in unit.layers
+def _timed(item: WorkItem, probe: Probe) -> tuple[float, float, int]:
+    """Seconds of compiling, seconds of a whole item, its bytes; from one batch of one model."""
+    model = load_model(item.model, zoo=item.zoo)
+    layers = list(model.spec.layers) if item.layers == ("all",) else [
+        model.spec.encoder if layer == "encoder" else layer for layer in item.layers
     ]  # fmt: skip
     from depara_jax.walk.memory import default_batch_size
 
-    size = min(unit.batch_size or default_batch_size(model.spec.input, unit.recipe), len(probe))
+    size = min(item.batch_size or default_batch_size(model.spec.input, item.recipe), len(probe))
     part = probe.subset(range(max(3, size)))
     times = []
     for _ in range(2):
         started = time.monotonic()
-        graphs = attribution_graphs(model, part, unit.recipe, layers=layers, batch_size=size)
+        graphs = attribution_graphs(model, part, item.recipe, layers=layers, batch_size=size)
         jax.block_until_ready([graph.nodes for graph in graphs.values()])
         times.append(time.monotonic() - started)
     each = times[1] * len(probe) / len(part)
     width = sum(graph.nodes.shape[1] for graph in graphs.values())
-    edges = len(graphs) * unit.recipe.uses_edges * len(probe) * (len(probe) - 1) // 2
+    edges = len(graphs) * item.recipe.uses_edges * len(probe) * (len(probe) - 1) // 2
     return max(0.0, times[0] - times[1]), each, 4 * (width * len(probe) + edges)
 
 
 def _logged(store: Store | None) -> dict[tuple, list[float]]:
-    """Seconds of units computed before, by recipe, images and layers."""
+    """Seconds of items computed before, by recipe, images and layers."""
     found: dict[tuple, list[float]] = {}
     folder = None if store is None else store.root / "sweeps"
     for path in sorted(folder.glob("*/log.jsonl")) if folder is not None else []:

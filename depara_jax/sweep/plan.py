@@ -35,7 +35,7 @@ class Plan:
     Attributes:
       zoo: where plain model names are looked up; a packaged zoo, a folder or a manifest.
       models: names as `load_model` takes them; empty for all of the zoo.
-      layers: addresses, "encoder" (each model's own), or "all".
+      layers: names, "encoder" (each model's own), or "all".
       recipes: with distinct names.
       probes: distinct probe sets.
       keep: kinds of artefact, of `depara_jax.store.KINDS`.

@@ -39,7 +39,7 @@ def preemptible(
 
     Gives a function to call between steps. If no step ends within `grace` seconds (a compilation
     can take minutes), the process ends at once: artefacts are whole or not there at any moment, so
-    that loses the unit in flight and nothing else. Only in the main thread, where Python allows it;
+    that loses the item in flight and nothing else. Only in the main thread, where Python allows it;
     elsewhere nothing is done.
 
     Args:

@@ -1,6 +1,6 @@
-"""Ray as the engine: a task a unit, on whatever machines the cluster has (extra `[ray]`).
+"""Ray as the engine: a task an item, on whatever machines the cluster has (extra `[ray]`).
 
-A task is a unit (a few hundred bytes) and the names of zoo, probe set and store: weights and images
+A task is an item (a few hundred bytes) and the names of zoo, probe set and store: weights and images
 are read where they are used, and results go to the store, not through Ray's object store. Ray
 starts a task again if its worker process or machine dies; what such a worker had stored is there.
 """
@@ -13,8 +13,8 @@ from typing import Any
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
 from depara_jax.store import Store, StoreError, code_version
+from depara_jax.sweep.items import Row, WorkItem, compute_item, placement_for
 from depara_jax.sweep.plan import Plan, ProbeEntry
-from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for
 
 __all__ = ["ray_engine", "run_remotely"]
 
@@ -24,12 +24,12 @@ POLL = 0.5
 
 def ray_engine(
     plan: Plan,
-    units: Sequence[Unit],
+    items: Sequence[WorkItem],
     probes: Sequence[Probe],
     store: Store,
     check: Callable[[], None],
 ) -> Iterator[tuple[int, Row]]:
-    """Runs units as Ray tasks; rows come as they are done.
+    """Runs items as Ray tasks; rows come as they are done.
 
     Raises:
       DeparaError: Ray is not installed, or no machine of the cluster has what the plan asks for.
@@ -44,11 +44,11 @@ def ray_engine(
         _check_resources(ray, options)
         task = ray.remote(run_remotely).options(**options)
         pending = {}
-        for number, unit in enumerate(units):
-            probe = probes[unit.probe]
-            entry = plan.probes[unit.probe]
+        for number, item in enumerate(items):
+            probe = probes[item.probe]
+            entry = plan.probes[item.probe]
             reference = task.remote(
-                unit, entry, probe.fingerprint, os.fspath(store.root), code_version()
+                item, entry, probe.fingerprint, os.fspath(store.root), code_version()
             )
             pending[reference] = number
         while pending:
@@ -56,19 +56,19 @@ def ray_engine(
             done, _ = ray.wait(list(pending), num_returns=1, timeout=POLL)
             for reference in done:
                 number = pending.pop(reference)
-                yield number, _row(ray, reference, units[number], probes)
+                yield number, _row(ray, reference, items[number], probes)
     finally:
         if started:
             ray.shutdown()
 
 
-def run_remotely(unit: Unit, entry: ProbeEntry, fingerprint: str, root: str, code: str) -> Row:
+def run_remotely(item: WorkItem, entry: ProbeEntry, fingerprint: str, root: str, code: str) -> Row:
     """What a task does, in a worker.
 
     A worker whose code or probe set differs from those of the machine that planned the sweep would
     store what the sweep does not look for: it refuses, as a failed row that says so.
     """
-    row = Row(unit.model, unit.recipe.name, fingerprint, "failed", None)
+    row = Row(item.model, item.recipe.name, fingerprint, "failed", None)
     where = f"worker on {platform.node()}"
     if code_version() != code:
         return row._replace(
@@ -86,17 +86,17 @@ def run_remotely(unit: Unit, entry: ProbeEntry, fingerprint: str, root: str, cod
             "files"
         )
     try:
-        placement = placement_for(unit)
+        placement = placement_for(item)
     except DeparaError as error:
         return row._replace(reason=f"{where}: {error}")
-    return compute_unit(unit, probe, Store(root), placement=placement)
+    return compute_item(item, probe, Store(root), placement=placement)
 
 
 _PROBES: dict[ProbeEntry, Probe] = {}
 
 
 def _probe(entry: ProbeEntry) -> Probe:
-    """A worker runs many units on one probe set."""
+    """A worker runs many items on one probe set."""
     if entry not in _PROBES:
         _PROBES[entry] = load_probe(entry.source, count=entry.count, seed=entry.seed)
     return _PROBES[entry]
@@ -144,9 +144,9 @@ def _check_resources(ray: Any, options: dict[str, Any]) -> None:
         )
 
 
-def _row(ray: Any, reference: Any, unit: Unit, probes: Sequence[Probe]) -> Row:
+def _row(ray: Any, reference: Any, item: WorkItem, probes: Sequence[Probe]) -> Row:
     """A task's row; a failed one if its worker died as often as the plan allows."""
-    row = Row(unit.model, unit.recipe.name, probes[unit.probe].fingerprint, "failed", None)
+    row = Row(item.model, item.recipe.name, probes[item.probe].fingerprint, "failed", None)
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

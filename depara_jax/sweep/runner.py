@@ -1,10 +1,10 @@
-"""Running a plan: every unit once, with progress, and the result files of the store.
+"""Running a plan: every item once, with progress, and the result files of the store.
 
 STORE/sweeps/DIGEST/results.json      rows and content digests: the same bytes whenever, wherever
 and after however many interruptions the sweep is run
 STORE/sweeps/DIGEST/provenance.json   versions, devices, command, times and settings of the run
 that wrote it
-STORE/sweeps/DIGEST/log.jsonl         one line a unit done, with its seconds
+STORE/sweeps/DIGEST/log.jsonl         one line an item done, with its seconds
 """
 
 import json
@@ -17,18 +17,19 @@ from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
 from depara_jax.store import Store, code_version, provenance
 from depara_jax.store.keys import canonical
+from depara_jax.sweep.items import Row, WorkItem, compute_item, placement_for, zoo_specs
 from depara_jax.sweep.plan import Plan
-from depara_jax.sweep.units import Row, Unit, compute_unit, placement_for, zoo_specs
 from depara_jax.walk import check_agreement, is_lead
 
-__all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_units", "probes_of", "run_sweep"]
+__all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_items", "probes_of", "run_sweep"]
 
 Show = Callable[[int, int, Row, float | None], None]
 
 
-# Runs units somewhere and gives (number of the unit, its row), in whatever order they are done.
+# Runs items somewhere and gives (number of the item, its row), in whatever order they are done.
 Engine = Callable[
-    [Plan, Sequence[Unit], Sequence[Probe], Store, Callable[[], None]], Iterator[tuple[int, Row]]
+    [Plan, Sequence[WorkItem], Sequence[Probe], Store, Callable[[], None]],
+    Iterator[tuple[int, Row]],
 ]
 
 
@@ -65,8 +66,8 @@ def run_sweep(
     Args:
       plan: what.
       store: where.
-      engine: runs the units; by default this process does.
-      show: called after each unit with (done, of how many, its row, seconds left or None).
+      engine: runs the items; by default this process does.
+      show: called after each item with (done, of how many, its row, seconds left or None).
       check: called between steps; raises to stop.
 
     Raises:
@@ -77,16 +78,16 @@ def run_sweep(
     started = time.monotonic()
     if is_lead():
         store.check_writable()
-    units, probes = plan_units(plan), probes_of(plan)
+    items, probes = plan_items(plan), probes_of(plan)
     prints = [probe.fingerprint for probe in probes]
     check_agreement({"plan": plan.digest, "code": code_version(), "probe set": canonical(prints)})
     engine = local_engine if engine is None else engine
     rows: dict[int, Row] = {}
-    for number, row in engine(plan, units, probes, store, check):
+    for number, row in engine(plan, items, probes, store, check):
         rows[number] = row
-        _log(store, plan, units[number], row, len(probes[units[number].probe]))
-        show(len(rows), len(units), row, _seconds_left(rows.values(), len(units), started))
-    ordered = tuple(rows[number] for number in range(len(units)))
+        _log(store, plan, items[number], row, len(probes[items[number].probe]))
+        show(len(rows), len(items), row, _seconds_left(rows.values(), len(items), started))
+    ordered = tuple(rows[number] for number in range(len(items)))
     seconds = time.monotonic() - started
     path = None
     if is_lead():
@@ -105,21 +106,21 @@ def run_sweep(
 
 
 def local_engine(
-    plan: Plan, units: Sequence[Unit], probes: Sequence[Probe], store: Store,
+    plan: Plan, items: Sequence[WorkItem], probes: Sequence[Probe], store: Store,
     check: Callable[[], None],
 ) -> Iterator[tuple[int, Row]]:  # fmt: skip
-    """Runs the units one after the other, on this process's devices and its job's."""
-    placement = placement_for(units[0])  # the same for all
-    for number, unit in enumerate(units):
+    """Runs the items one after the other, on this process's devices and its job's."""
+    placement = placement_for(items[0])  # the same for all
+    for number, item in enumerate(items):
         check()
         yield (
             number,
-            compute_unit(unit, probes[unit.probe], store, placement=placement, check=check),
+            compute_item(item, probes[item.probe], store, placement=placement, check=check),
         )
 
 
-def plan_units(plan: Plan) -> list[Unit]:
-    """The units of a plan: probe by probe, recipe by recipe, model by model.
+def plan_items(plan: Plan) -> list[WorkItem]:
+    """The items of a plan: probe by probe, recipe by recipe, model by model.
 
     Raises:
       UnknownNameError: no such zoo.
@@ -140,7 +141,7 @@ def plan_units(plan: Plan) -> list[Unit]:
                 'size; name one in the plan, e.g. {base = "default", grid = 32}'
             )
     return [
-        Unit(
+        WorkItem(
             name,
             plan.zoo,
             plan.layers,
@@ -182,13 +183,13 @@ def _seconds_left(rows: Iterable[Row], total: int, started: float) -> float | No
     return pace * (total - len(rows))
 
 
-def _log(store: Store, plan: Plan, unit: Unit, row: Row, images: int) -> None:
+def _log(store: Store, plan: Plan, item: WorkItem, row: Row, images: int) -> None:
     """Appends a line to the log, which nothing but estimates is read from."""
     if not (store.is_local and is_lead()):
         return
     entry = {
-        "model": row.model, "zoo": unit.zoo, "recipe": row.recipe, "probe": row.probe,
-        "images": images, "layers": unit.layers, "status": row.status, "reason": row.reason,
+        "model": row.model, "zoo": item.zoo, "recipe": row.recipe, "probe": row.probe,
+        "images": images, "layers": item.layers, "status": row.status, "reason": row.reason,
         "notes": row.notes, "seconds": round(row.seconds, 3), "process": os.getpid(),
     }  # fmt: skip
     folder = store.root / "sweeps" / plan.digest[:16]

@@ -16,10 +16,10 @@ from .loop import predict as predict
 from .networks import encoder_network as encoder_network
 from .networks import network_of as network_of
 from .networks import vgg_network as vgg_network
-from .prepare import CachedFeatures as CachedFeatures
-from .prepare import ChosenView as ChosenView
+from .cached import CachedFeatures as CachedFeatures
+from .cached import ChosenView as ChosenView
 from .prepare import Images as Images
-from .prepare import cached_features as cached_features
+from .cached import cached_features as cached_features
 from .splits import PAPER_SPLIT as PAPER_SPLIT
 from .splits import Split as Split
 from .splits import make_split as make_split

@@ -1,7 +1,7 @@
 """A network as a chain of units: what training cuts, freezes and runs in parts.
 
 A unit is what stands between two cut points: a convolution with its normalisation and activation,
-or a residual block. Its name is the address of its output, the one that `rank_layers` ranks. The
+or a residual block. Its name is that of the layer that it gives, which `rank_layers` ranks. The
 last unit is the head, which has nothing above it.
 
 Values are flat dictionaries {"features.0.kernel": array}: easy to split by unit, to save, to test.
@@ -60,7 +60,7 @@ class Unit(NamedTuple):
     """One link of the chain.
 
     Attributes:
-      name: address of its output.
+      name: of the layer that it gives.
       owns: beginnings of the names of its values, each up to a dot.
       run: (module, features below, mode) -> features.
     """

@@ -29,7 +29,7 @@ def layer_features(
     Args:
       model: the network.
       probe: images.
-      layers: addresses.
+      layers: names.
       batch_size: images a step; by default from the input size.
       progress: called with (steps done, steps in all).
       placement: devices to spread images and parameters over; by default JAX's first.

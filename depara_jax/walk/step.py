@@ -23,7 +23,7 @@ class Program:
 
     Attributes:
       forward: the network.
-      layers: addresses of the graphs' layers.
+      layers: names of the graphs' layers.
       recipe: how maps are made, without what they do not depend on (`Recipe.map_part`); None makes
         none.
       wanted: positions in `layers` of those whose features are returned.

@@ -22,7 +22,7 @@ class View(NamedTuple):
 
     Attributes:
       model: the network.
-      layers: addresses of the graphs' layers.
+      layers: names of the graphs' layers.
     """
 
     model: ModelLike

@@ -38,7 +38,7 @@ def test_a_sweep_killed_at_any_moment_ends_the_same(tmp_path, cache):
     store = tmp_path / "store0"
     for attempt in range(100):
         process = start("sweep", plan, "--store", store, cache=cache)
-        # Half of the kills anywhere from the start on, half while units are computed and stored.
+        # Half of the kills anywhere from the start on, half while items are computed and stored.
         if attempt % 2:
             time.sleep(choose.uniform(0.1, 4.0))
         else:
@@ -104,7 +104,7 @@ def test_two_sweeps_at_once_share_the_work(tmp_path, cache):
         assert code == 0, err
     entries = log(store)
     assert len(entries) == 2 * len(NAMES)
-    # A unit that one is at is left to it: computed once, reused by the other.
+    # An item that one is at is left to it: computed once, reused by the other.
     assert sum(entry["status"] == "computed" for entry in entries) == len(NAMES)
     assert len(contents(store)) == len(NAMES)
     assert collect_garbage(Store(store)) == []

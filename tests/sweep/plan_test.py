@@ -5,7 +5,7 @@ import pytest
 from depara_jax.errors import DeparaError
 from depara_jax.sweep import ProbeEntry, read_plan
 from depara_jax.sweep.plan import parse_plan
-from depara_jax.sweep.runner import plan_units
+from depara_jax.sweep.runner import plan_items
 
 
 def test_a_plan_says_models_layers_recipes_and_probes(tmp_path):
@@ -33,9 +33,9 @@ def test_a_plan_says_models_layers_recipes_and_probes(tmp_path):
     assert plan.probes[1] == ProbeEntry("photographs:probe", 7, 3)
     assert (plan.images, plan.parameters, plan.batch_size) == (4, 2, 4)
     assert dict(plan.ray) == {"num_cpus": 0.5, "resources": {"TPU": 1}, "retries": 2}
-    units = plan_units(plan)
-    assert len(units) == 2 * 2 * 2
-    assert [u.model for u in units[:2]] == ["edges", "corners"]
+    items = plan_items(plan)
+    assert len(items) == 2 * 2 * 2
+    assert [u.model for u in items[:2]] == ["edges", "corners"]
 
 
 def test_the_digest_is_of_what_is_computed_not_of_where():
@@ -45,7 +45,7 @@ def test_the_digest_is_of_what_is_computed_not_of_where():
     )
     assert parse_plan({"models": ["corners"]}).digest != plan.digest
     assert parse_plan({"models": ["edges"], "recipes": ["paper"]}).digest != plan.digest
-    assert len(plan_units(parse_plan({}))) == 17
+    assert len(plan_items(parse_plan({}))) == 17
 
 
 @pytest.mark.parametrize(

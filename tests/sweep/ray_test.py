@@ -13,30 +13,30 @@ from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES
 from depara_jax.store import Store, code_version, verify_store
 from depara_jax.sweep import ProbeEntry, ray_engine
-from depara_jax.sweep.units import Unit
+from depara_jax.sweep.items import WorkItem
 from tests.sweep.helpers import contents, finish, log, plan_file, results, start
 
-UNIT = Unit("edges", "mini", ("encoder",), ("graph",), RECIPES["paper"], 0)
+ITEM = WorkItem("edges", "mini", ("encoder",), ("graph",), RECIPES["paper"], 0)
 ENTRY = ProbeEntry("photographs:probe[:6]")
 
 
 def test_a_worker_with_other_code_or_images_refuses(tmp_path):
     store, probe = Store(tmp_path / "store", create=True), load_probe("photographs:probe[:6]")
     root = str(tmp_path / "store")
-    row = ray_engine.run_remotely(UNIT, ENTRY, probe.fingerprint, root, "0.0.9+beef")
+    row = ray_engine.run_remotely(ITEM, ENTRY, probe.fingerprint, root, "0.0.9+beef")
     assert row.status == "failed"
     assert "other code" in row.reason
-    row = ray_engine.run_remotely(UNIT, ENTRY, "f" * 64, root, code_version())
+    row = ray_engine.run_remotely(ITEM, ENTRY, "f" * 64, root, code_version())
     assert "another probe set" in row.reason
     row = ray_engine.run_remotely(
-        UNIT, ProbeEntry(str(tmp_path / "none")), probe.fingerprint, root, code_version()
+        ITEM, ProbeEntry(str(tmp_path / "none")), probe.fingerprint, root, code_version()
     )
     assert "cannot read the probe set" in row.reason
-    many = dataclasses.replace(UNIT, images=64)
+    many = dataclasses.replace(ITEM, images=64)
     row = ray_engine.run_remotely(many, ENTRY, probe.fingerprint, root, code_version())
     assert "64 x 1 devices" in row.reason
     assert list(store.addresses()) == []
-    row = ray_engine.run_remotely(UNIT, ENTRY, probe.fingerprint, root, code_version())
+    row = ray_engine.run_remotely(ITEM, ENTRY, probe.fingerprint, root, code_version())
     assert row.status == "computed"
 
 

@@ -17,7 +17,7 @@ from depara_jax.recipe import RECIPES
 from depara_jax.selection import attribution_graphs
 from depara_jax.store import Store, artefact_key, load_graph
 from depara_jax.sweep import estimate_sweep, read_plan, run_sweep
-from depara_jax.sweep import units as units_module
+from depara_jax.sweep import items as items_module
 from tests.store.conftest import mounted
 from tests.sweep.helpers import contents, log, plan_file, results, spoil, zoo
 
@@ -60,7 +60,7 @@ def test_graphs_in_the_store_are_those_of_the_library(capsys, plan, place):
 def test_what_is_there_is_not_computed_again(capsys, tmp_path, plan, place, monkeypatch):
     sweep(capsys, plan, place)
     first = results(place)
-    monkeypatch.setattr(units_module, "load_model", None)  # not even the weights are read
+    monkeypatch.setattr(items_module, "load_model", None)  # not even the weights are read
     code, result, _ = sweep(capsys, plan, place)
     assert (code, counts(result)) == (0, (0, 2, 0))
     assert results(place) == first
@@ -93,14 +93,14 @@ def test_bad_models_are_rows_and_the_rest_goes_on(capsys, tmp_path, place, monke
     folder = zoo(tmp_path / "zoo", ["edges", "corners", "jigsaw", "scale"])
     spoil(folder, "corners", "truncated")
     spoil(folder, "jigsaw", "nan")
-    real = units_module.load_model
+    real = items_module.load_model
 
     def load(name, **options):
         if name == "scale":
             raise MemoryError("cannot allocate 900 GiB")
         return real(name, **options)
 
-    monkeypatch.setattr(units_module, "load_model", load)
+    monkeypatch.setattr(items_module, "load_model", load)
     plan = plan_file(tmp_path / "p.toml", zoo=str(folder))
     code, result, _ = sweep(capsys, plan, place)
     assert (code, counts(result)) == (3, (1, 0, 3))

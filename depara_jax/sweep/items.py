@@ -1,4 +1,4 @@
-"""One unit of a sweep: all wanted layers of one model, by one recipe, on one probe set."""
+"""One work item of a sweep: all wanted layers of one model, by one recipe, on one probe set."""
 
 import contextlib
 import dataclasses
@@ -40,8 +40,8 @@ from depara_jax.walk import (
 
 __all__ = [
     "Row",
-    "Unit",
-    "compute_unit",
+    "WorkItem",
+    "compute_item",
     "describe_error",
     "placement_for",
     "spec_of",
@@ -51,7 +51,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class WorkItem:
     """What one task computes; small enough to be sent anywhere.
 
     Attributes:
@@ -78,7 +78,7 @@ class Unit:
 
 
 class Row(NamedTuple):
-    """What became of a unit.
+    """What became of an item.
 
     Attributes:
       model: its name in the plan.
@@ -106,18 +106,18 @@ class Row(NamedTuple):
         return fields | {"failed": self.status == "failed", "artefacts": list(self.artefacts)}
 
 
-def placement_for(unit: Unit) -> Placement | None:
-    """The devices that a unit's plan asks for; None for JAX's default one.
+def placement_for(item: WorkItem) -> Placement | None:
+    """The devices that an item's plan asks for; None for JAX's default one.
 
     Raises:
       DeparaError: there are not as many here.
     """
     many = jax.process_count() > 1
-    if unit.images == unit.parameters == 1 and not many:
+    if item.images == item.parameters == 1 and not many:
         return None
     # On many hosts all devices take part; a plan that names no number means all.
-    images = 0 if many and unit.images == 1 else unit.images
-    return Placement(device_mesh(images=images, parameters=unit.parameters))
+    images = 0 if many and item.images == 1 else item.images
+    return Placement(device_mesh(images=images, parameters=item.parameters))
 
 
 class _Bare(NamedTuple):
@@ -130,53 +130,53 @@ class _Bare(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def zoo_specs(zoo: str) -> Mapping[str, Any]:
-    """Specs of a zoo by name. Kept, since every unit asks; a sweep clears it when it begins."""
+    """Specs of a zoo by name. Kept, since every item asks; a sweep clears it when it begins."""
     return {spec.name: spec for spec in list_models(zoo)}
 
 
-def spec_of(unit: Unit) -> Any | None:
+def spec_of(item: WorkItem) -> Any | None:
     """The spec of a model whose zoo knows its weights' digest, without reading the weights."""
     try:
-        spec = zoo_specs(unit.zoo).get(unit.model)
+        spec = zoo_specs(item.zoo).get(item.model)
     except DeparaError:
         return None
     return spec if spec is not None and spec.sha256 else None
 
 
-def wanted_keys(unit: Unit, model: Any, probe: str) -> dict[tuple[str, str], ArtefactKey]:
-    """Keys of everything that a unit makes, by kind and layer.
+def wanted_keys(item: WorkItem, model: Any, probe: str) -> dict[tuple[str, str], ArtefactKey]:
+    """Keys of everything that an item makes, by kind and layer.
 
     Raises:
       UnknownNameError: a layer that the model does not have.
     """
     spec = model.spec
-    if unit.layers == ("all",):
+    if item.layers == ("all",):
         layers = spec.layers
     else:
-        layers = [spec.encoder if layer == "encoder" else layer for layer in unit.layers]
+        layers = [spec.encoder if layer == "encoder" else layer for layer in item.layers]
     weights = weights_digest(model)
     return {
-        (kind, layer): artefact_key(kind, model, layer, unit.recipe, probe, weights=weights)
+        (kind, layer): artefact_key(kind, model, layer, item.recipe, probe, weights=weights)
         for layer in dict.fromkeys(layers)
-        for kind in unit.keep
+        for kind in item.keep
     }
 
 
-def compute_unit(
-    unit: Unit,
+def compute_item(
+    item: WorkItem,
     probe: Probe,
     store: Store,
     *,
     placement: Placement | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Row:
-    """Computes what is missing of a unit and stores it.
+    """Computes what is missing of an item and stores it.
 
     Whatever is wrong with the model becomes a failed row. What is wrong with the store, or a
     signal, is no fault of the model and is raised.
 
     Args:
-      unit: what.
+      item: what.
       probe: its probe set.
       store: where it goes.
       placement: devices.
@@ -188,9 +188,9 @@ def compute_unit(
     """
     started = time.monotonic()
     notes: list[str] = []
-    row = Row(unit.model, unit.recipe.name, probe.fingerprint, "failed", None)
+    row = Row(item.model, item.recipe.name, probe.fingerprint, "failed", None)
     try:
-        found, made = _compute(unit, probe, store, placement, check, notes)
+        found, made = _compute(item, probe, store, placement, check, notes)
     except (StoreError, PreemptedError):
         raise
     except Exception as error:  # noqa: BLE001 - a bad model costs its own row, never the sweep
@@ -218,7 +218,7 @@ Found = dict[tuple[str, str], tuple[str, str]]
 
 
 def _compute(
-    unit: Unit,
+    item: WorkItem,
     probe: Probe,
     store: Store,
     placement: Placement | None,
@@ -226,27 +226,27 @@ def _compute(
     notes: list[str],
 ) -> tuple[Found, bool]:
     """Addresses and contents of all that is wanted, and whether any of it had to be made."""
-    spec = spec_of(unit)
-    model = _Bare(spec) if spec is not None else _loaded(unit)
-    keys = wanted_keys(unit, model, probe.fingerprint)
+    spec = spec_of(item)
+    model = _Bare(spec) if spec is not None else _loaded(item)
+    keys = wanted_keys(item, model, probe.fingerprint)
     found = _look(store, keys, notes)
     if len(found) == len(keys):
         return found, False
-    with _waiting(store, unit, probe, check):
+    with _waiting(store, item, probe, check):
         found = _look(store, keys, notes)  # another sweep may have been at it meanwhile
         missing = {part: key for part, key in keys.items() if part not in found}
         if not missing:
             return found, False
         if spec is not None:
-            model = _loaded(unit)
-        found |= _make(unit, model, probe, store, missing, placement, check)
+            model = _loaded(item)
+        found |= _make(item, model, probe, store, missing, placement, check)
     return {part: found[part] for part in keys}, True
 
 
-def _loaded(unit: Unit) -> ModelLike:
+def _loaded(item: WorkItem) -> ModelLike:
     """The model, on all hosts of the job or on none."""
     try:
-        model = load_model(unit.model, zoo=unit.zoo)
+        model = load_model(item.model, zoo=item.zoo)
     except Exception as error:
         check_agreement({"weights": describe_error(error)})
         raise
@@ -277,7 +277,7 @@ def _look(
 
 
 def _make(
-    unit: Unit,
+    item: WorkItem,
     model: Any,
     probe: Probe,
     store: Store,
@@ -292,14 +292,14 @@ def _make(
     graphs, features = {}, {}
     if of_graphs:
         graphs = attribution_graphs(
-            model, probe, unit.recipe, layers=of_graphs, batch_size=unit.batch_size,
+            model, probe, item.recipe, layers=of_graphs, batch_size=item.batch_size,
             placement=placement, progress=lambda *_: check(),
         )  # fmt: skip
     if of_features and is_lead():
-        features = layer_features(model, probe, of_features, batch_size=unit.batch_size)
+        features = layer_features(model, probe, of_features, batch_size=item.batch_size)
     for graph in graphs.values():
         assert graph.info is not None  # attribution_graphs fills it in
-        graph.info = graph.info._replace(model=unit.model)
+        graph.info = graph.info._replace(model=item.model)
     check()
     if not is_lead():
         return {part: (key.address, "") for part, key in missing.items()}
@@ -308,20 +308,20 @@ def _make(
     for (kind, layer), key in missing.items():
         if kind == "features":
             content = save_features(
-                store, key, features[layer], model=unit.model, provenance=origin
+                store, key, features[layer], model=item.model, provenance=origin
             )
         elif kind == "graph":
             content = save_graph(store, key, graphs[layer], provenance=origin)
         else:
-            content = save_vector(store, key, graphs[layer], unit.recipe, provenance=origin)
+            content = save_vector(store, key, graphs[layer], item.recipe, provenance=origin)
         found[kind, layer] = (key.address, content)
     return found
 
 
 @contextlib.contextmanager
-def _waiting(store: Store, unit: Unit, probe: Probe, check: Callable[[], None]) -> Iterator[None]:
-    """Holds the unit's lock, so that two sweeps on one store share the work."""
-    name = f"unit {unit.model} {unit.zoo} {unit.recipe.graph_key()} {probe.fingerprint}"
+def _waiting(store: Store, item: WorkItem, probe: Probe, check: Callable[[], None]) -> Iterator[None]:
+    """Holds the item's lock, so that two sweeps on one store share the work."""
+    name = f"item {item.model} {item.zoo} {item.recipe.graph_key()} {probe.fingerprint}"
     with contextlib.ExitStack() as held:
         while is_lead():
             with store.explained():
