@@ -80,7 +80,7 @@ class RankingLike(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """M candidates."""
+        """The candidates, m of them."""
         ...
 
     @property

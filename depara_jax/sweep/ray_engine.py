@@ -1,8 +1,8 @@
 """Ray as the engine: a task an item, on whatever machines the cluster has (extra `[ray]`).
 
-A task is an item (a few hundred bytes) and the names of zoo, probe set and store: weights and images
-are read where they are used, and results go to the store, not through Ray's object store. Ray
-starts a task again if its worker process or machine dies; what such a worker had stored is there.
+A task is an item (a few hundred bytes) and the names of zoo, probe set and store: weights and
+images are read where they are used, and results go to the store, not through Ray's object store.
+Ray starts a task again if its worker process or machine dies; what it had stored is there.
 """
 
 import os
