@@ -9,7 +9,7 @@ __all__ = ["PACKAGE", "imported_files", "numerical_source"]
 PACKAGE = Path(__file__).resolve().parent.parent
 # What computes artefacts, and what makes arrays of results. They, and all else that only plans,
 # launches and stores, may change freely.
-_MAKERS = ("sweep/units.py", "store/values.py")
+_MAKERS = ("sweep/items.py", "store/values.py")
 _WITHOUT_NUMBERS = {"sweep", "store"}
 
 

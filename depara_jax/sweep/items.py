@@ -319,7 +319,9 @@ def _make(
 
 
 @contextlib.contextmanager
-def _waiting(store: Store, item: WorkItem, probe: Probe, check: Callable[[], None]) -> Iterator[None]:
+def _waiting(
+    store: Store, item: WorkItem, probe: Probe, check: Callable[[], None]
+) -> Iterator[None]:
     """Holds the item's lock, so that two sweeps on one store share the work."""
     name = f"item {item.model} {item.zoo} {item.recipe.graph_key()} {probe.fingerprint}"
     with contextlib.ExitStack() as held:

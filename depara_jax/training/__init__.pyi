@@ -1,3 +1,6 @@
+from .cached import CachedFeatures as CachedFeatures
+from .cached import ChosenView as ChosenView
+from .cached import cached_features as cached_features
 from .checkpoints import RunFolder as RunFolder
 from .checkpoints import load_values as load_values
 from .checkpoints import save_values as save_values
@@ -16,10 +19,7 @@ from .loop import predict as predict
 from .networks import encoder_network as encoder_network
 from .networks import network_of as network_of
 from .networks import vgg_network as vgg_network
-from .cached import CachedFeatures as CachedFeatures
-from .cached import ChosenView as ChosenView
 from .prepare import Images as Images
-from .cached import cached_features as cached_features
 from .splits import PAPER_SPLIT as PAPER_SPLIT
 from .splits import Split as Split
 from .splits import make_split as make_split

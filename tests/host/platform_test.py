@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from depara_jax.selection.memory import default_batch_size
 from jax import export
 
 from depara_jax.attribution import attribute

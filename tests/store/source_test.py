@@ -11,14 +11,14 @@ import depara_jax
 from depara_jax.store.source import imported_files, numerical_source
 
 PACKAGE = Path(depara_jax.__file__).parent
-# One unit with everything that can be stored, and edges enough for ranks by numpy; prints the files
-# whose functions have run.
-UNIT = """
+# One work item with everything that can be stored, and edges enough for ranks by numpy; prints the
+# files whose functions have run.
+ITEM = """
 import inspect, json, sys, tempfile, threading
 from depara_jax.data import load_probe
 from depara_jax.recipe import RECIPES
 from depara_jax.store import KINDS, Store
-from depara_jax.sweep.units import Unit, compute_unit
+from depara_jax.sweep.items import WorkItem, compute_item
 
 called = set()
 
@@ -27,10 +27,10 @@ def profile(frame, event, argument):
         called.add(frame.f_code)
 
 store = Store(tempfile.mkdtemp(), create=True)
-unit = Unit("edges", "mini", ("encoder",), KINDS, RECIPES["default"], 0)
+item = WorkItem("edges", "mini", ("encoder",), KINDS, RECIPES["default"], 0)
 threading.setprofile(profile)
 sys.setprofile(profile)
-row = compute_unit(unit, load_probe("photographs:probe[:200]"), store)
+row = compute_item(item, load_probe("photographs:probe[:200]"), store)
 sys.setprofile(None)
 assert row.status == "computed", row.reason
 # Bodies of modules and classes, which run at import, are not optimised as functions are.
@@ -46,7 +46,7 @@ def names(paths) -> set[str]:
 
 
 def test_all_that_runs_when_numbers_are_made_is_there():
-    command = [sys.executable, "-c", UNIT]
+    command = [sys.executable, "-c", ITEM]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     ran = {n for n in names(json.loads(done.stdout)) if not n.startswith(("sweep/", "store/"))}
