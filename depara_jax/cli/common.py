@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from depara_jax.selection import Ranking
 
 __all__ = [
+    "add_action",
     "add_method_arguments",
     "add_zoo_argument",
     "heading",
@@ -38,6 +39,18 @@ def add_zoo_argument(parser: argparse.ArgumentParser) -> None:
         help="a packaged zoo, a TOML manifest of your own, or a folder with a zoo.toml "
         "(docs/models.md)",
     )
+
+
+def add_action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
+    """A sub-verb, with its own `--json`: the frame's would need to come before the sub-verb."""
+    child = actions.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    child.add_argument(
+        "--json", metavar="FILE|-", default=argparse.SUPPRESS, help="also write the result"
+    )
+    return child
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """`depara estimate`: transferability estimators on cached arrays, in one table."""
 
 import argparse
+import dataclasses
 from typing import Any
 
 from depara_jax.cli.common import split
@@ -56,7 +57,15 @@ def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
     return {
         "samples": int(arrays["features"].shape[0]),
         "inputs": {field: str(getattr(args, field)) for field in arrays},
-        "estimators": {name: _plain(name, one) for name, one in results.items()},
+        "estimators": {
+            name: dataclasses.asdict(one)
+            | {
+                "seconds": round(one.seconds, 6),
+                "higher_is_better": estimators.ESTIMATORS[name].higher_is_better,
+                "citation": estimators.ESTIMATORS[name].citation,
+            }
+            for name, one in results.items()
+        },
         "provenance": {"inputs": input_digests(getattr(args, field) for field in arrays)},
     }
 
@@ -73,19 +82,6 @@ def load_array(flag: str, path: str) -> Any:
     if not isinstance(loaded, np.ndarray):
         raise DeparaError(f"{flag} {path}: expected one array (.npy), got an archive (.npz)")
     return loaded
-
-
-def _plain(name: str, one: Any) -> dict[str, Any]:
-    from depara_jax.estimators import ESTIMATORS
-
-    return {
-        "value": one.value,
-        "standard_error": one.standard_error,
-        "seconds": round(one.seconds, 6),
-        "higher_is_better": ESTIMATORS[name].higher_is_better,
-        "why": one.why,
-        "citation": ESTIMATORS[name].citation,
-    }
 
 
 def _show(results: Any, console: Any) -> None:

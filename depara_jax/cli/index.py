@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from depara_jax.cli.common import add_action, progress_bar
 from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable
 
@@ -14,18 +15,7 @@ from depara_jax.files import check_writable
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sub-verbs and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name: str, text: str) -> argparse.ArgumentParser:
-        child = actions.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )  # fmt: skip
-        child.add_argument(
-            "--json", metavar="FILE|-", default=argparse.SUPPRESS, help="also write the result"
-        )
-        return child
-
-    build = action("build", "make an index of the graphs of a store")
+    build = add_action(actions, "build", "make an index of the graphs of a store")
     build.add_argument("store", metavar="STORE")
     build.add_argument("--output", required=True, metavar="FILE")
     build.add_argument("--dim", type=int, default=4096, help="entries of the random projection")
@@ -39,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--probe-set", default=None, metavar="DIGITS", help="where the store has several: the "
         "beginning of its fingerprint"
     )  # fmt: skip
-    add = action("add", "add graphs that an index does not have yet")
+    add = add_action(actions, "add", "add graphs that an index does not have yet")
     add.add_argument("file", metavar="FILE")
     add.add_argument("store", metavar="STORE")
-    query = action("query", "the models most similar to one")
+    query = add_action(actions, "query", "the models most similar to one")
     query.add_argument("file", metavar="FILE")
     query.add_argument(
         "model", metavar="MODEL", help="MODEL or MODEL:LAYER of the index, or a graph.npz that "
@@ -54,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     query.add_argument("--shortlist", type=int, default=None, help="how many, with --store "
                        "(by default 100, or 10 times --top)")  # fmt: skip
-    export = action("export", "hand an index over to a library of approximate search")
+    export = add_action(actions, "export", "hand an index over to a library of approximate search")
     export.add_argument("file", metavar="FILE")
     export.add_argument("--to", choices=("npy", "faiss", "usearch"), required=True)
     export.add_argument("--output", required=True, metavar="FILE")
@@ -67,7 +57,6 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _build(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.cli.common import progress_bar
     from depara_jax.index import build_index
     from depara_jax.recipe import recipe_named
     from depara_jax.store import Store
@@ -86,7 +75,6 @@ def _build(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _add(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.cli.common import progress_bar
     from depara_jax.index import Index, add_to_index
     from depara_jax.store import Store
 

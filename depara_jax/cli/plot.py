@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from rich.console import Console
 
-from depara_jax.cli.common import split
+from depara_jax.cli.common import add_action, split
 from depara_jax.cli.evaluate import (
     SIMILARITY_HELP,
     add_truth_arguments,
@@ -25,18 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-verb a figure."""
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE", required=True)
     for name, (add, _, text) in FIGURES.items():
-        child = figures.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )  # fmt: skip
+        child = add_action(figures, name, text)
         add(child)
         child.add_argument("--title", default="", help="above the picture")
         child.add_argument(
             "--output", required=True, metavar="FILE.png|FILE.svg", help="where to save the picture"
-        )
-        # The frame adds --json to `plot` itself; given here, it would need to come before FIGURE.
-        child.add_argument(
-            "--json", metavar="FILE|-", default=argparse.SUPPRESS, help="also write what was drawn"
         )
 
 
