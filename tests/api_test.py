@@ -123,7 +123,7 @@ def test_the_import_loads_a_handful_of_small_modules():
     assert own == {"depara_jax"}
     foreign = {name.split(".")[0] for name in more} - own - set(sys.stdlib_module_names)
     assert foreign == {"lazy_loader"}
-    assert len(more) < 40, sorted(more)
+    assert len(more) < 20, sorted(more)
 
 
 def test_every_folder_is_a_namespace_of_the_package():
