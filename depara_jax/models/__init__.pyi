@@ -1,10 +1,10 @@
 from .adapters import from_keras as from_keras
 from .adapters import from_linen as from_linen
 from .adapters import from_nnx as from_nnx
-from .zoo.catalog import list_models as list_models
-from .zoo.catalog import load_model as load_model
 from .model import InputSpec as InputSpec
 from .model import Model as Model
 from .model import ModelSpec as ModelSpec
 from .zoo.architectures import ARCHITECTURES as ARCHITECTURES
 from .zoo.architectures import build_model as build_model
+from .zoo.catalog import list_models as list_models
+from .zoo.catalog import load_model as load_model

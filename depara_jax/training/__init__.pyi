@@ -28,4 +28,3 @@ from .splits import subset as subset
 from .splits import write_manifest as write_manifest
 from .units import Network as Network
 from .units import flat_values as flat_values
-from .units import nested_values as nested_values

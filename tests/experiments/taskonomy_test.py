@@ -57,7 +57,7 @@ def test_similarities_are_those_of_the_library(finished, models, probe):
     with np.load(output / "similarity.npz") as found:
         assert tuple(found["names"]) == tuple(TASKS)
         # Sums of float32 products in another order.
-        for key, matrix in (("", want.score), ("_V", want.similarity.node)):
+        for key, matrix in (("", want.score), ("_V", want.node)):
             np.testing.assert_allclose(found[f"depara-task{key}"], matrix, atol=1e-5)
         np.testing.assert_allclose(found["depara-task_E"], want.edge, atol=1e-5)
         np.testing.assert_array_equal(found["tam"], found["depara-task_V"])
