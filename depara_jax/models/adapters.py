@@ -23,7 +23,7 @@ from depara_jax.types import Array
 
 __all__ = ["from_function", "from_keras", "from_linen", "from_nnx"]
 
-OUTPUT = "output"  # the address of what the whole model returns
+OUTPUT = "output"  # the name of what the whole model returns
 from_function = Model.from_function
 
 

@@ -53,12 +53,12 @@ class PortConfig(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep."""
+        """Every layer that the network returns, shallow to deep."""
         ...
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The addresses at each feature point; see `ModelSpec.points`."""
+        """The layers at each feature point; see `ModelSpec.points`."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""MobileNets and EfficientNet-Lite: addresses, namings, the graph format, the published files."""
+"""MobileNets and EfficientNet-Lite: names, namings, the graph format, the published files."""
 
 import json
 import os

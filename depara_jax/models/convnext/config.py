@@ -63,7 +63,7 @@ class ConvNeXtConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep.
+        """Every layer that the network returns, shallow to deep.
 
         "stages.S.down" is what a stage starts from; BLOCK.conv is a block's depthwise convolution,
         BLOCK.norm the normalisation after it, BLOCK its output.
@@ -77,7 +77,7 @@ class ConvNeXtConfig:
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' addresses at each feature point."""
+        """The blocks' names at each feature point."""
         blocks = [f"stages.{s}.{b}" for s, depth in enumerate(self.depths) for b in range(depth)]
         return (
             ("conv", (*(f"{b}.conv" for b in blocks), "head")),

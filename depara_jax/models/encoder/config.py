@@ -82,11 +82,11 @@ class EncoderConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep."""
-        addresses = [address for stage in self.stages for address in (f"{stage}.pre", stage)]
+        """Every layer that the network returns, shallow to deep."""
+        names = [name for stage in self.stages for name in (f"{stage}.pre", stage)]
         if self.output_activation == "linear":
-            addresses.remove("encoder.pre")
-        return tuple(addresses)
+            names.remove("encoder.pre")
+        return tuple(names)
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:

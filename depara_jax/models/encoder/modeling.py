@@ -73,7 +73,7 @@ class Block(nnx.Module):
 class Encoder(nnx.Module):
     """Stem, blocks and a 3x3 convolution to `config.features` channels.
 
-    `encoder(images[n, h, w, channels_in])` returns {address: [n, h', w', channels]}, shallow to
+    `encoder(images[n, h, w, channels_in])` returns {layer: [n, h', w', channels]}, shallow to
     deep: for each stage its value before the ReLU (`block1.pre`) and after it (`block1`).
     """
 

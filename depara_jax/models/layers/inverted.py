@@ -20,7 +20,7 @@ __all__ = [
     "InvertedConfig",
     "InvertedNetwork",
     "InvertedResidual",
-    "addresses",
+    "layer_names",
     "block_names",
     "divisible",
     "graph_scheme",
@@ -163,8 +163,8 @@ class InvertedNetwork(nnx.Module):
         return out
 
 
-def addresses(names: tuple[str, ...], config: InvertedConfig) -> tuple[str, ...]:
-    """Every address of convolutional stages, shallow to deep, with pooling and classes after them.
+def layer_names(names: tuple[str, ...], config: InvertedConfig) -> tuple[str, ...]:
+    """Every layer of convolutional stages, shallow to deep, with pooling and classes after them.
 
     A stage's own name is its output; STAGE.conv and STAGE.norm are its last convolution and the
     normalisation after that (left out where it is folded in).
@@ -177,7 +177,7 @@ def addresses(names: tuple[str, ...], config: InvertedConfig) -> tuple[str, ...]
 def points(
     names: tuple[str, ...], config: InvertedConfig
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The stages' addresses at each feature point; see `ModelSpec.points`."""
+    """The stages' names at each feature point; see `ModelSpec.points`."""
     last = () if config.num_classes is None else ("classifier",)
     norm = () if config.folded else (("norm", (*(f"{n}.norm" for n in names), *last)),)
     return (("conv", (*(f"{n}.conv" for n in names), *last)), *norm, ("activation", names))

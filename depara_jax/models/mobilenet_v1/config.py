@@ -82,7 +82,7 @@ class MobileNetV1Config:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep.
+        """Every layer that the network returns, shallow to deep.
 
         A block's own name is its output; BLOCK.depthwise is the activation between its two
         convolutions, BLOCK.conv and BLOCK.norm are the second one and the normalisation after it.
@@ -96,7 +96,7 @@ class MobileNetV1Config:
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' addresses at each feature point."""
+        """The blocks' names at each feature point."""
         last = () if self.num_classes is None else ("classifier",)
         norm = () if self.folded else (("norm", (*(f"{s}.norm" for s in self.stages), *last)),)
         conv = ("conv", (*(f"{s}.conv" for s in self.stages), *last))

@@ -4,7 +4,13 @@ import dataclasses
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers.convolution import Padding
-from depara_jax.models.layers.inverted import BlockShape, addresses, block_names, divisible, points
+from depara_jax.models.layers.inverted import (
+    BlockShape,
+    block_names,
+    divisible,
+    layer_names,
+    points,
+)
 from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV2Config"]
@@ -92,12 +98,12 @@ class MobileNetV2Config:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns; see `inverted.addresses`."""
-        return addresses(block_names(self), self)
+        """Every layer that the network returns; see `inverted.layer_names`."""
+        return layer_names(block_names(self), self)
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' addresses at each feature point."""
+        """The blocks' names at each feature point."""
         return points(block_names(self), self)
 
     @property

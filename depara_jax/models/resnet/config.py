@@ -1,4 +1,4 @@
-"""The shape of a ResNet as one frozen, hashable value, and the addresses that follow from it."""
+"""The shape of a ResNet as one frozen, hashable value, and the layer names that follow from it."""
 
 import dataclasses
 from typing import Literal
@@ -99,7 +99,7 @@ class ResNetConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep.
+        """Every layer that the network returns, shallow to deep.
 
         A unit's own name is its output; UNIT.conv and UNIT.norm are its last convolution and the
         normalisation after that, before the shortcut is added.
@@ -107,12 +107,12 @@ class ResNetConfig:
         kinds = ("conv",) if self.tensorflow else ("conv", "norm")
         stages = [(*(f"{s}.{kind}" for kind in kinds), s) for s in self.stages]
         pool = ("maxpool",) if self.family == "imagenet" else ()
-        units = (address for stage in stages[1:] for address in stage)
+        units = (name for stage in stages[1:] for name in stage)
         return (*stages[0], *pool, *units, "avgpool", "fc")
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The units' addresses at each feature point; see `ModelSpec.points`."""
+        """The units' names at each feature point; see `ModelSpec.points`."""
         kinds = ("conv",) if self.tensorflow else ("conv", "norm")
         linear = [(kind, (*(f"{stage}.{kind}" for stage in self.stages), "fc")) for kind in kinds]
         return (*linear, ("activation", self.stages))

@@ -58,18 +58,18 @@ class TaskonomyConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep.
+        """Every layer that the network returns, shallow to deep.
 
         A stage's own name is its output after the ReLU; STAGE.conv and STAGE.norm are its (last)
         convolution and the batch normalisation after that. For a bottleneck both come before the
         shortcut is added. "pool" is the stem's output after max-pooling.
         """
-        addresses = [a for s in self.stages for a in (f"{s}.conv", f"{s}.norm", s)]
-        return (*addresses[:3], "pool", *addresses[3:])
+        names = [a for s in self.stages for a in (f"{s}.conv", f"{s}.norm", s)]
+        return (*names[:3], "pool", *names[3:])
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The stages' addresses at each feature point; see `ModelSpec.points`."""
+        """The stages' names at each feature point; see `ModelSpec.points`."""
         return (
             ("conv", tuple(f"{stage}.conv" for stage in self.stages)),
             ("norm", tuple(f"{stage}.norm" for stage in self.stages)),

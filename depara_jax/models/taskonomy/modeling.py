@@ -41,7 +41,7 @@ class Bottleneck(nnx.Module):
 
 
 class TaskonomyEncoder(nnx.Module):
-    """The encoder; `encoder(images[n, h, w, channels_in])` returns {address: [n, h', w', c]}.
+    """The encoder; `encoder(images[n, h, w, channels_in])` returns {layer: [n, h', w', c]}.
 
     Any image size works; the output has a sixteenth of it, rounded up. Max-pooling pads as
     TensorFlow's "SAME" does, with which the networks were trained. At 256 pixels, and wherever

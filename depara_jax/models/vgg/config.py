@@ -1,4 +1,4 @@
-"""The shape of a VGG as one frozen, hashable value, and the addresses that follow from it."""
+"""The shape of a VGG as one frozen, hashable value, and the layer names that follow from it."""
 
 import dataclasses
 from typing import Literal
@@ -65,7 +65,7 @@ class VGGConfig:
 
     @property
     def feature_modules(self) -> tuple[tuple[Kind, int], ...]:
-        """(kind, channels) of each module of `features`, whose index is its address's."""
+        """(kind, channels) of each module of `features`, whose index is its name's."""
         modules: list[tuple[Kind, int]] = []
         block: list[Kind] = ["conv", "norm", "activation"]
         if not self.batch_norm:
@@ -76,14 +76,14 @@ class VGGConfig:
         return tuple(modules)
 
     def features_of(self, *kinds: Kind) -> tuple[str, ...]:
-        """Addresses of the modules of `features` of these kinds, shallow to deep."""
+        """Names of the modules of `features` of these kinds, shallow to deep."""
         return tuple(
             f"features.{i}" for i, (kind, _) in enumerate(self.feature_modules) if kind in kinds
         )
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that `forward` returns, shallow to deep.
+        """Every layer that `forward` returns, shallow to deep.
 
         Torchvision's module names. Its dropout modules, classifier.2 and classifier.5, are left
         out: at inference they are copies of the layer before them.
@@ -94,7 +94,7 @@ class VGGConfig:
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The addresses that layer selection compares at each feature point.
+        """The layers that layer selection compares at each feature point.
 
         "conv" is the output of every layer with weights, the 19 of VGG-19 in DEPARA's layer
         selection; "norm" the same after batch normalisation, which the linear layers lack;

@@ -83,7 +83,7 @@ class ViTConfig:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every address that the network returns, shallow to deep.
+        """Every layer that the network returns, shallow to deep.
 
         "patches" are the embedded patches, "tokens" these with class token and positions.
         BLOCK.attention is a block's first half, after its shortcut; BLOCK its output.

@@ -1,4 +1,4 @@
-"""ConvNeXt: addresses and what is refused."""
+"""ConvNeXt: names and what is refused."""
 
 import jax
 import numpy as np

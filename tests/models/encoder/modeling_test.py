@@ -1,4 +1,4 @@
-"""The encoders: shapes, addresses, rectifiers, and images that do not see each other."""
+"""The encoders: shapes, names, rectifiers, and images that do not see each other."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""ResNets: addresses, weights, and the published CIFAR networks on their pictures."""
+"""ResNets: names, weights, and the published CIFAR networks on their pictures."""
 
 import os
 from pathlib import Path

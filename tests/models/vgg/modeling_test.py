@@ -1,4 +1,4 @@
-"""VGG as a model: addresses, feature points, shapes, sizes, purity."""
+"""VGG as a model: names, feature points, shapes, sizes, purity."""
 
 import jax
 import jax.numpy as jnp

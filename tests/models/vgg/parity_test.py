@@ -55,7 +55,7 @@ def report(record, name, errors):
 
 
 def modules(variables):
-    """{address: our module}."""
+    """{name: our module}."""
     network = nnx.merge(nnx.split(nnx.eval_shape(lambda: VGG(CONFIG, nnx.Rngs(0))))[0], variables)
     named = {f"features.{i}": module for i, module in enumerate(network.features)}
     named["avgpool"] = functools.partial(adaptive_avg_pool, height=7, width=7)

@@ -1,4 +1,4 @@
-"""Vision transformers: addresses and what is refused."""
+"""Vision transformers: names and what is refused."""
 
 import jax
 import numpy as np
