@@ -180,7 +180,7 @@ def test_models_of_three_frameworks_are_compared(rng):
         from_function(lambda w, x: {"x": jnp.tanh(x * w)}, jnp.ones(3), name="plain", input=INPUT),
     ]
     pictures = rng.integers(0, 256, (6, 8, 8, 3), np.uint8)
-    similarity = compare_models(models, Probe.from_arrays(pictures), RECIPES["paper"]).similarity
+    similarity = compare_models(models, Probe.from_arrays(pictures), RECIPES["paper"])
     assert np.isfinite(similarity.score).all()
     # Every graph is most similar to itself.
     assert (np.asarray(similarity.score).argmax(axis=1) == np.arange(3)).all()
