@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,13 @@ import numpy as np
 from flax import nnx
 
 from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.models.config import PortConfig
 from depara_jax.models.model import Model
 from depara_jax.models.schemes import OWN_NAMES, TORCH_IGNORED, Scheme, scheme_of
 from depara_jax.spec import InputSpec, ModelSpec
 from depara_jax.weights.mapping import assign
 
 __all__ = [
-    "PortConfig",
     "PureForward",
     "check_images",
     "convert",
@@ -40,41 +40,6 @@ __all__ = [
 
 Network = Callable[[Any, nnx.Rngs], nnx.Module]
 Config = TypeVar("Config")
-
-
-@runtime_checkable
-class PortConfig(Protocol):
-    """What a configuration says of its network; a frozen dataclass, so that it is hashable."""
-
-    @property
-    def architecture(self) -> str:
-        """A name such as "resnet50"."""
-        ...
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns, shallow to deep."""
-        ...
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The layers at each feature point; see `ModelSpec.points`."""
-        ...
-
-    @property
-    def encoder(self) -> str:
-        """The layer that stands for the network."""
-        ...
-
-    @property
-    def logits(self) -> str | None:
-        """The layer of the outputs, if there is one."""
-        ...
-
-    @property
-    def input(self) -> InputSpec:
-        """The family's own preprocessing."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)

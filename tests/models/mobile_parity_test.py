@@ -39,7 +39,7 @@ def test_mobilenet_v1(record_property):
 def test_mobilenet_v2_under_torchvision_s_names(record_property):
     config = mobilenet_v2.MobileNetV2Config(1 / 4, num_classes=7)
     pairs, k = {}, 0
-    for s, stage in enumerate(config.stages):
+    for s, stage in enumerate(config.blocks):
         for b in range(len(stage)):
             k += 1
             pairs[f"stages.{s}.{b}"] = f"features.{k}"
@@ -57,7 +57,7 @@ def test_efficientnet_lite_under_timm_s_names(record_property):
     config = efficientnet_lite.EfficientNetLiteConfig(0, num_classes=7, narrow=1 / 4)
     pairs = {
         f"stages.{s}.{b}": f"blocks.{s}.{b}"
-        for s, stage in enumerate(config.stages)
+        for s, stage in enumerate(config.blocks)
         for b in range(len(stage))
     }
     check(

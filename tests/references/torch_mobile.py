@@ -67,9 +67,9 @@ class Timm(nn.Module):
         self.conv_stem = conv(config, 3, config.stem_width, 3, 2)
         self.bn1 = norm(config, config.stem_width)
         self.blocks = nn.Sequential(
-            *(nn.Sequential(*(Block(config, s) for s in stage)) for stage in config.stages)
+            *(nn.Sequential(*(Block(config, s) for s in stage)) for stage in config.blocks)
         )
-        width = config.stages[-1][-1].n_out
+        width = config.blocks[-1][-1].n_out
         self.conv_head = conv(config, width, config.head_width)
         self.bn2 = norm(config, config.head_width)
         self.classifier = nn.Linear(config.head_width, config.num_classes)
@@ -107,8 +107,8 @@ class Torchvision(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        blocks = [TorchvisionBlock(config, s) for stage in config.stages for s in stage]
-        width = config.stages[-1][-1].n_out
+        blocks = [TorchvisionBlock(config, s) for stage in config.blocks for s in stage]
+        width = config.blocks[-1][-1].n_out
         self.features = nn.Sequential(
             unit(config, 3, config.stem_width, 3, 2),
             *blocks,

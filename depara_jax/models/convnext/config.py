@@ -3,6 +3,7 @@
 import dataclasses
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import PortConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["ConvNeXtConfig"]
@@ -17,7 +18,7 @@ _SIZES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvNeXtConfig:
+class ConvNeXtConfig(PortConfig):
     """Shape of a ConvNeXt; hashable.
 
     Attributes:
@@ -31,6 +32,10 @@ class ConvNeXtConfig:
     num_classes: int = 1000
     narrow: float = 1.0
     blocks: tuple[int, ...] | None = None
+
+    encoder = "norm"  # what the classes are read from
+    logits = "head"
+    input = InputSpec.imagenet()
 
     def __post_init__(self):
         if self.blocks is not None:  # a list, as JSON has it, would not be hashable
@@ -84,18 +89,3 @@ class ConvNeXtConfig:
             ("norm", (*(f"{b}.norm" for b in blocks), "head")),
             ("activation", tuple(blocks)),
         )
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: what the classes are read from."""
-        return "norm"
-
-    @property
-    def logits(self) -> str:
-        """The classes."""
-        return "head"
-
-    @property
-    def input(self) -> InputSpec:
-        """ImageNet's mean and spread at 224 pixels."""
-        return InputSpec.imagenet()

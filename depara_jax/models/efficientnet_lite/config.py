@@ -5,13 +5,7 @@ import math
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers.convolution import Padding
-from depara_jax.models.layers.inverted import (
-    BlockShape,
-    block_names,
-    divisible,
-    layer_names,
-    points,
-)
+from depara_jax.models.layers.inverted import BlockShape, InvertedConfig, block_shapes, divisible
 from depara_jax.spec import InputSpec
 
 __all__ = ["EfficientNetLiteConfig"]
@@ -28,7 +22,7 @@ _SIZES = ((1.0, 1.0, 224), (1.0, 1.1, 240), (1.1, 1.2, 260), (1.2, 1.4, 280), (1
 
 
 @dataclasses.dataclass(frozen=True)
-class EfficientNetLiteConfig:
+class EfficientNetLiteConfig(InvertedConfig):
     """Shape of an EfficientNet-Lite; hashable.
 
     Attributes:
@@ -61,11 +55,6 @@ class EfficientNetLiteConfig:
         return name if self.narrow == 1 else f"{name}-x{self.narrow:g}"
 
     @property
-    def folded(self) -> bool:
-        """Normalisation stands on its own."""
-        return False
-
-    @property
     def stem_width(self) -> int:
         """Channels of the first convolution."""
         return divisible(_STEM * self.narrow)
@@ -76,40 +65,16 @@ class EfficientNetLiteConfig:
         return divisible(_HEAD * self.narrow)
 
     @property
-    def stages(self) -> tuple[tuple[BlockShape, ...], ...]:
-        """The blocks, stage by stage; the first and the last stage are never repeated more."""
+    def blocks(self) -> tuple[tuple[BlockShape, ...], ...]:
+        """The blocks, group by group; the first and the last group are never repeated more."""
         width, depth, _ = _SIZES[self.size]
-        n_in, stages = self.stem_width, []
-        for s, (expansion, channels, count, size, stride) in enumerate(_STAGES):
-            n_out = divisible(channels * width * self.narrow)
-            if 0 < s < len(_STAGES) - 1:
-                count = math.ceil(count * depth)
-            stage = []
-            for b in range(count):
-                stage.append(BlockShape(n_in, n_out, expansion, size, stride if b == 0 else 1))
-                n_in = n_out
-            stages.append(tuple(stage))
-        return tuple(stages)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns; see `inverted.layer_names`."""
-        return layer_names(block_names(self), self)
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' names at each feature point."""
-        return points(block_names(self), self)
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: the average over the pixels."""
-        return "avgpool"
-
-    @property
-    def logits(self) -> str:
-        """The classes."""
-        return "classifier"
+        inner = range(1, len(_STAGES) - 1)
+        rows = [
+            (expansion, divisible(channels * width * self.narrow),
+             math.ceil(count * depth) if s in inner else count, size, stride)
+            for s, (expansion, channels, count, size, stride) in enumerate(_STAGES)
+        ]  # fmt: skip
+        return block_shapes(self.stem_width, rows)
 
     @property
     def input(self) -> InputSpec:

@@ -11,7 +11,7 @@ def schemes(config: EfficientNetLiteConfig) -> tuple[Scheme, ...]:
     """The namings that are known."""
     rules = torch_conv_norm("_conv_stem", "_bn0", "stem")
     k = 0
-    for s, stage in enumerate(config.stages):
+    for s, stage in enumerate(config.blocks):
         for b, shape in enumerate(stage):
             here, there = rf"_blocks\.{k}\.", f"stages.{s}.{b}"
             if shape.expansion != 1:

@@ -4,13 +4,14 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import PortConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["EncoderConfig"]
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(PortConfig):
     """Shape of an encoder; hashable.
 
     Attributes:
@@ -34,6 +35,8 @@ class EncoderConfig:
     channels_in: int = 3
     output_activation: Literal["relu", "linear"] = "relu"
     image_size: int = 32
+
+    encoder = "encoder"  # what the task's head reads
 
     def __post_init__(self):
         if self.block not in ("residual", "plain", "separable"):
@@ -93,13 +96,3 @@ class EncoderConfig:
         """The stages before ("conv") and after ("activation") their ReLU."""
         before = tuple(s if f"{s}.pre" not in self.layers else f"{s}.pre" for s in self.stages)
         return (("conv", before), ("activation", self.stages))
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features, which the task's head reads."""
-        return "encoder"
-
-    @property
-    def logits(self) -> None:
-        """An encoder has no classes."""
-        return

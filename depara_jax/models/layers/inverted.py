@@ -5,12 +5,13 @@ convolution widens, a depthwise one filters, a 1x1 one narrows without an activa
 shortcut joins the narrow ends.
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 from flax import nnx
 
-from depara_jax.models.layers.convolution import Padding
+from depara_jax.models.config import StagedConfig
 from depara_jax.models.layers.norm import ConvNorm
 from depara_jax.models.port import check_images
 from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
@@ -20,11 +21,9 @@ __all__ = [
     "InvertedConfig",
     "InvertedNetwork",
     "InvertedResidual",
-    "layer_names",
-    "block_names",
+    "block_shapes",
     "divisible",
     "graph_scheme",
-    "points",
     "timm_scheme",
 ]
 
@@ -40,49 +39,34 @@ class BlockShape(NamedTuple):
     dilation: int = 1
 
 
-@runtime_checkable
-class InvertedConfig(Protocol):
-    """What the network needs to know."""
+class InvertedConfig(StagedConfig):
+    """What the network needs to know.
+
+    Attributes:
+      stem_width: channels of the first convolution.
+      blocks: the inverted residuals, group by group.
+      head_width: channels of the last convolution; None leaves it out.
+      num_classes: outputs; None leaves the last linear layer out.
+    """
+
+    stem_width: int
+    blocks: tuple[tuple[BlockShape, ...], ...]
+    head_width: int | None
+    num_classes: int | None
+    encoder = "avgpool"
 
     @property
-    def architecture(self) -> str:
-        """Its name."""
-        ...
+    def stages(self) -> tuple[str, ...]:
+        """Stem, blocks and head."""
+        blocks = (
+            f"blocks.{s}.{b}" for s, group in enumerate(self.blocks) for b in range(len(group))
+        )
+        return ("stem", *blocks, *(() if self.head_width is None else ("head",)))
 
     @property
-    def stem_width(self) -> int:
-        """Channels of the first convolution."""
-        ...
-
-    @property
-    def stages(self) -> tuple[tuple[BlockShape, ...], ...]:
-        """The blocks, stage by stage."""
-        ...
-
-    @property
-    def head_width(self) -> int | None:
-        """Channels of the last convolution; None leaves it and the classes out."""
-        ...
-
-    @property
-    def num_classes(self) -> int | None:
-        """Outputs; None leaves the last linear layer out."""
-        ...
-
-    @property
-    def padding(self) -> Padding:
-        """As in `layers.ConvNorm`."""
-        ...
-
-    @property
-    def epsilon(self) -> float:
-        """Of batch normalisation."""
-        ...
-
-    @property
-    def folded(self) -> bool:
-        """Whether normalisation is part of the convolutions."""
-        ...
+    def logits(self) -> str | None:
+        """The classes."""
+        return None if self.num_classes is None else "classifier"
 
 
 class InvertedResidual(nnx.Module):
@@ -90,11 +74,7 @@ class InvertedResidual(nnx.Module):
 
     def __init__(self, shape: BlockShape, config: InvertedConfig, rngs: nnx.Rngs):
         wide = shape.n_in * shape.expansion
-        rest: dict = {
-            "padding": config.padding,
-            "epsilon": config.epsilon,
-            "folded": config.folded,
-        }
+        rest = config.conv_norm
         self.expand = ConvNorm(shape.n_in, wide, rngs, **rest) if shape.expansion != 1 else None
         self.depthwise = ConvNorm(
             wide, wide, rngs, size=shape.size, stride=shape.stride,
@@ -115,19 +95,15 @@ class InvertedNetwork(nnx.Module):
 
     def __init__(self, config: InvertedConfig, rngs: nnx.Rngs):
         self.config = config
-        rest: dict = {
-            "padding": config.padding,
-            "epsilon": config.epsilon,
-            "folded": config.folded,
-        }
+        rest = config.conv_norm
         self.stem = ConvNorm(3, config.stem_width, rngs, size=3, stride=2, **rest)
         self.stages = nnx.List(
             [
                 nnx.List([InvertedResidual(shape, config, rngs) for shape in stage])
-                for stage in config.stages
+                for stage in config.blocks
             ]
         )
-        width = config.stages[-1][-1].n_out
+        width = config.blocks[-1][-1].n_out
         head = config.head_width
         self.head = None if head is None else ConvNorm(width, head, rngs, **rest)
         classes = config.num_classes
@@ -139,54 +115,47 @@ class InvertedNetwork(nnx.Module):
         Raises:
           DeparaError: the images are not [n, h, w, 3].
         """
-        check_images(images, self.config.architecture)
-        out: dict[str, jax.Array] = {}
-
-        def keep(name: str, conv: jax.Array, norm: jax.Array, x: jax.Array) -> jax.Array:
-            out[f"{name}.conv"] = conv
-            if not self.config.folded:
-                out[f"{name}.norm"] = norm
-            out[name] = x
-            return x
-
+        config = self.config
+        check_images(images, config.architecture)
         conv, norm = self.stem(images)
-        x = keep("stem", conv, norm, jax.nn.relu6(norm))
+        x = jax.nn.relu6(norm)
+        out = config.outputs("stem", conv, norm, x)
         for s, stage in enumerate(self.stages):
             for b, block in enumerate(stage):
-                x = keep(f"blocks.{s}.{b}", *block(x))
+                conv, norm, x = block(x)
+                out |= config.outputs(f"blocks.{s}.{b}", conv, norm, x)
         if self.head is not None:
             conv, norm = self.head(x)
-            x = keep("head", conv, norm, jax.nn.relu6(norm))
+            x = jax.nn.relu6(norm)
+            out |= config.outputs("head", conv, norm, x)
         out["avgpool"] = x.mean(axis=(1, 2))
         if self.classifier is not None:
             out["classifier"] = self.classifier(out["avgpool"])
         return out
 
 
-def layer_names(names: tuple[str, ...], config: InvertedConfig) -> tuple[str, ...]:
-    """Every layer of convolutional stages, shallow to deep, with pooling and classes after them.
+def block_shapes(
+    n_in: int, rows: Iterable[tuple[int, int, int, int, int]], output_stride: int = 32
+) -> tuple[tuple[BlockShape, ...], ...]:
+    """The blocks, group by group.
 
-    A stage's own name is its output; STAGE.conv and STAGE.norm are its last convolution and the
-    normalisation after that (left out where it is folded in).
+    Args:
+      n_in: channels of the stem, whose stride is 2.
+      rows: expansion, channels, number of blocks, kernel side and the first one's stride.
+      output_stride: a stride that would go further becomes a dilation of all that comes after.
     """
-    kinds = ("conv",) if config.folded else ("conv", "norm")
-    last = () if config.num_classes is None else ("classifier",)
-    return (*(a for n in names for a in (*(f"{n}.{k}" for k in kinds), n)), "avgpool", *last)
-
-
-def points(
-    names: tuple[str, ...], config: InvertedConfig
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The stages' names at each feature point; see `ModelSpec.points`."""
-    last = () if config.num_classes is None else ("classifier",)
-    norm = () if config.folded else (("norm", (*(f"{n}.norm" for n in names), *last)),)
-    return (("conv", (*(f"{n}.conv" for n in names), *last)), *norm, ("activation", names))
-
-
-def block_names(config: InvertedConfig) -> tuple[str, ...]:
-    """The stages' names, shallow to deep."""
-    blocks = (f"blocks.{s}.{b}" for s, stage in enumerate(config.stages) for b in range(len(stage)))
-    return ("stem", *blocks, *(() if config.head_width is None else ("head",)))
+    reached, dilation, groups = 2, 1, []
+    for expansion, n_out, count, size, stride in rows:
+        group = []
+        for step in (stride, *[1] * (count - 1)):
+            widened = step > 1 and reached * step > output_stride
+            kept = 1 if widened else step
+            group.append(BlockShape(n_in, n_out, expansion, size, kept, dilation))
+            dilation *= step // kept
+            reached *= kept
+            n_in = n_out
+        groups.append(tuple(group))
+    return tuple(groups)
 
 
 def divisible(channels: float, by: int = 8) -> int:
@@ -198,7 +167,7 @@ def divisible(channels: float, by: int = 8) -> int:
 def timm_scheme(config: InvertedConfig) -> Scheme:
     """The names that timm gives MobileNetV2 and EfficientNets."""
     rules = torch_conv_norm("conv_stem", "bn1", "stem")
-    for s, stage in enumerate(config.stages):
+    for s, stage in enumerate(config.blocks):
         for b, shape in enumerate(stage):
             here, there = rf"blocks\.{s}\.{b}\.", f"stages.{s}.{b}"
             if shape.expansion == 1:
@@ -219,7 +188,7 @@ def graph_scheme(config: InvertedConfig) -> Scheme:
     Where the configuration ends early (segmentation, pose), the heads behind it are left out.
     """
     parts: list[tuple[str, str, str]] = [("conv.s2.d1.relu6", "stem.conv", "conv_ohwi")]
-    for s, stage in enumerate(config.stages):
+    for s, stage in enumerate(config.blocks):
         for b, shape in enumerate(stage):
             there = f"stages.{s}.{b}"
             if shape.expansion != 1:

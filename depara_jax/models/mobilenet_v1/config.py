@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import StagedConfig
 from depara_jax.models.layers.convolution import Padding
 from depara_jax.spec import InputSpec
 
@@ -19,7 +20,7 @@ _STEM = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class MobileNetV1Config:
+class MobileNetV1Config(StagedConfig):
     """Shape of a MobileNetV1; hashable.
 
     Attributes:
@@ -42,6 +43,8 @@ class MobileNetV1Config:
     epsilon: float = 1e-3
     folded: bool = False
     padded_stem: bool = False
+
+    encoder = "avgpool"
 
     def __post_init__(self):
         if self.num_classes is not None and self.num_classes < 1 or not _STEM * self.width >= 1:
@@ -82,30 +85,9 @@ class MobileNetV1Config:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns, shallow to deep.
-
-        A block's own name is its output; BLOCK.depthwise is the activation between its two
-        convolutions, BLOCK.conv and BLOCK.norm are the second one and the normalisation after it.
-        """
-        kinds = ("conv",) if self.folded else ("conv", "norm")
-        out: list[str] = []
-        for stage in self.stages:
-            out += [f"{stage}.depthwise"] * (stage != "stem")
-            out += [*(f"{stage}.{kind}" for kind in kinds), stage]
-        return (*out, "avgpool", *(() if self.num_classes is None else ("classifier",)))
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' names at each feature point."""
-        last = () if self.num_classes is None else ("classifier",)
-        norm = () if self.folded else (("norm", (*(f"{s}.norm" for s in self.stages), *last)),)
-        conv = ("conv", (*(f"{s}.conv" for s in self.stages), *last))
-        return (conv, *norm, ("activation", self.stages))
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: the average over the pixels."""
-        return "avgpool"
+        """As in `StagedConfig`; BLOCK.depthwise is the activation between the convolutions."""
+        between = {f"{block}.conv": (f"{block}.depthwise",) for block in self.stages[1:]}
+        return tuple(a for layer in super().layers for a in (*between.get(layer, ()), layer))
 
     @property
     def logits(self) -> str | None:

@@ -10,6 +10,8 @@ from depara_jax.models.port import check_images
 
 __all__ = ["MobileNetV1"]
 
+_ACTIVATIONS = {"relu": jax.nn.relu, "relu6": jax.nn.relu6}
+
 
 class Separable(nnx.Module):
     """A depthwise and a pointwise convolution."""
@@ -17,21 +19,16 @@ class Separable(nnx.Module):
     def __init__(
         self, n_in: int, n_out: int, stride: int, config: MobileNetV1Config, rngs: nnx.Rngs
     ):
-        rest: dict = {
-            "padding": config.padding,
-            "epsilon": config.epsilon,
-            "folded": config.folded,
-        }
+        rest = config.conv_norm
         self.depthwise = ConvNorm(n_in, n_in, rngs, size=3, stride=stride, depthwise=True, **rest)
         self.pointwise = ConvNorm(n_in, n_out, rngs, **rest)
-        self.rectified = config.activation == "relu"
+        self.act = _ACTIVATIONS[config.activation]
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Between the convolutions, the second, its normalisation, and the output."""
-        act = jax.nn.relu if self.rectified else jax.nn.relu6
-        between = act(self.depthwise(x)[1])
+        between = self.act(self.depthwise(x)[1])
         conv, norm = self.pointwise(between)
-        return between, conv, norm, act(norm)
+        return between, conv, norm, self.act(norm)
 
 
 class MobileNetV1(nnx.Module):
@@ -39,11 +36,7 @@ class MobileNetV1(nnx.Module):
 
     def __init__(self, config: MobileNetV1Config, rngs: nnx.Rngs):
         self.config = config
-        rest: dict = {
-            "padding": config.padding,
-            "epsilon": config.epsilon,
-            "folded": config.folded,
-        }
+        rest = config.conv_norm
         self.stem = ConvNorm(3, config.stem_width, rngs, size=3, stride=2, **rest)
         self.blocks = nnx.List([Separable(*shape, config, rngs) for shape in config.blocks])
         width, classes = config.blocks[-1][1], config.num_classes
@@ -55,25 +48,17 @@ class MobileNetV1(nnx.Module):
         Raises:
           DeparaError: the images are not [n, h, w, 3].
         """
-        check_images(images, self.config.architecture)
-        out: dict[str, jax.Array] = {}
-
-        def keep(name: str, conv: jax.Array, norm: jax.Array, x: jax.Array) -> jax.Array:
-            out[f"{name}.conv"] = conv
-            if not self.config.folded:
-                out[f"{name}.norm"] = norm
-            out[name] = x
-            return x
-
+        config = self.config
+        check_images(images, config.architecture)
         x = images
-        if self.config.padded_stem:
+        if config.padded_stem:
             x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
         conv, norm = self.stem(x)
-        act = jax.nn.relu if self.config.activation == "relu" else jax.nn.relu6
-        x = keep("stem", conv, norm, act(norm))
+        x = _ACTIVATIONS[config.activation](norm)
+        out = config.outputs("stem", conv, norm, x)
         for k, block in enumerate(self.blocks):
             out[f"blocks.{k}.depthwise"], conv, norm, x = block(x)
-            keep(f"blocks.{k}", conv, norm, x)
+            out |= config.outputs(f"blocks.{k}", conv, norm, x)
         out["avgpool"] = x.mean(axis=(1, 2))
         if self.classifier is not None:
             out["classifier"] = self.classifier(out["avgpool"])

@@ -4,13 +4,7 @@ import dataclasses
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.layers.convolution import Padding
-from depara_jax.models.layers.inverted import (
-    BlockShape,
-    block_names,
-    divisible,
-    layer_names,
-    points,
-)
+from depara_jax.models.layers.inverted import BlockShape, InvertedConfig, block_shapes, divisible
 from depara_jax.spec import InputSpec
 
 __all__ = ["MobileNetV2Config"]
@@ -24,7 +18,7 @@ _STEM, _HEAD = 32, 1280
 
 
 @dataclasses.dataclass(frozen=True)
-class MobileNetV2Config:
+class MobileNetV2Config(InvertedConfig):
     """Shape of a MobileNetV2; hashable.
 
     Attributes:
@@ -70,51 +64,18 @@ class MobileNetV2Config:
         return divisible(_STEM * self.width, self.divisor)
 
     @property
-    def stages(self) -> tuple[tuple[BlockShape, ...], ...]:
-        """The blocks, stage by stage."""
-        n_in, reached, dilation, stages = self.stem_width, 2, 1, []
-        for expansion, channels, count, stride in _STAGES:
-            n_out = divisible(channels * self.width, self.divisor)
-            stage = []
-            for b in range(count):
-                step = stride if b == 0 else 1
-                # The stride that would go too far becomes a dilation of all that comes after.
-                widened = step > 1 and reached * step > self.output_stride
-                stage.append(
-                    BlockShape(n_in, n_out, expansion, 3, 1 if widened else step, dilation)
-                )
-                if widened:
-                    dilation *= step
-                else:
-                    reached *= step
-                n_in = n_out
-            stages.append(tuple(stage))
-        return tuple(stages)
+    def blocks(self) -> tuple[tuple[BlockShape, ...], ...]:
+        """The blocks, group by group."""
+        rows = [
+            (expansion, divisible(channels * self.width, self.divisor), count, 3, stride)
+            for expansion, channels, count, stride in _STAGES
+        ]
+        return block_shapes(self.stem_width, rows, self.output_stride)
 
     @property
     def head_width(self) -> int | None:
         """Channels of the last convolution."""
         return divisible(_HEAD * max(1.0, self.width), self.divisor) if self.head else None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns; see `inverted.layer_names`."""
-        return layer_names(block_names(self), self)
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The blocks' names at each feature point."""
-        return points(block_names(self), self)
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: the average over the pixels."""
-        return "avgpool"
-
-    @property
-    def logits(self) -> str | None:
-        """The classes."""
-        return None if self.num_classes is None else "classifier"
 
     @property
     def input(self) -> InputSpec:

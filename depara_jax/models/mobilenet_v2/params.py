@@ -30,7 +30,7 @@ def configure(config: MobileNetV2Config, tensors: Mapping[str, Any]) -> MobileNe
     fits = [
         divisor
         for divisor in (8, 1)
-        if dataclasses.replace(config, divisor=divisor).stages[1][0].n_out == channels
+        if dataclasses.replace(config, divisor=divisor).blocks[1][0].n_out == channels
     ]
     return dataclasses.replace(
         config,
@@ -46,7 +46,7 @@ def configure(config: MobileNetV2Config, tensors: Mapping[str, Any]) -> MobileNe
 def _torchvision(config: MobileNetV2Config) -> Scheme:
     rules = torch_conv_norm(r"features\.0\.0", r"features\.0\.1", "stem")
     k = 0
-    for s, stage in enumerate(config.stages):
+    for s, stage in enumerate(config.blocks):
         for b, shape in enumerate(stage):
             k += 1
             here, there = rf"features\.{k}\.conv\.", f"stages.{s}.{b}"

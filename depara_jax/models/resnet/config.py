@@ -1,9 +1,11 @@
-"""The shape of a ResNet as one frozen, hashable value, and the layer names that follow from it."""
+"""The shape of a ResNet as one frozen, hashable value, and the addresses that follow from it."""
 
 import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import StagedConfig
+from depara_jax.models.layers.convolution import Padding
 from depara_jax.spec import InputSpec
 
 __all__ = ["EXPANSION", "Family", "ResNetConfig"]
@@ -24,7 +26,7 @@ EXPANSION = 4  # output channels of a bottleneck over its width
 
 
 @dataclasses.dataclass(frozen=True)
-class ResNetConfig:
+class ResNetConfig(StagedConfig):
     """Shape of a ResNet; hashable.
 
     Attributes:
@@ -43,6 +45,9 @@ class ResNetConfig:
     num_classes: int = 1000
     width: float = 1.0
     tensorflow: bool = False
+
+    encoder = "avgpool"
+    logits = "fc"
 
     def __post_init__(self):
         cifar = self.family == "cifar"
@@ -66,6 +71,21 @@ class ResNetConfig:
         """A name such as "resnet50" or "cifar_resnet20", with "-x0.25" where narrower."""
         name = f"{'cifar_' if self.family == 'cifar' else ''}resnet{self.depth}"
         return name if self.width == 1 else f"{name}-x{self.width:g}"
+
+    @property
+    def stem_pool(self) -> str | None:
+        """ImageNet's max-pooling after the stem."""
+        return "maxpool" if self.family == "imagenet" else None
+
+    @property
+    def folded(self) -> bool:
+        """Whether normalisation is part of the convolutions."""
+        return self.tensorflow
+
+    @property
+    def padding(self) -> Padding:
+        """TensorFlow's or PyTorch's."""
+        return "same" if self.tensorflow else "torch"
 
     @property
     def bottleneck(self) -> bool:
@@ -96,36 +116,6 @@ class ResNetConfig:
             "stem",
             *(f"layer{b + 1}.{u}" for b, count in enumerate(self.units) for u in range(count)),
         )
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns, shallow to deep.
-
-        A unit's own name is its output; UNIT.conv and UNIT.norm are its last convolution and the
-        normalisation after that, before the shortcut is added.
-        """
-        kinds = ("conv",) if self.tensorflow else ("conv", "norm")
-        stages = [(*(f"{s}.{kind}" for kind in kinds), s) for s in self.stages]
-        pool = ("maxpool",) if self.family == "imagenet" else ()
-        units = (name for stage in stages[1:] for name in stage)
-        return (*stages[0], *pool, *units, "avgpool", "fc")
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The units' names at each feature point; see `ModelSpec.points`."""
-        kinds = ("conv",) if self.tensorflow else ("conv", "norm")
-        linear = [(kind, (*(f"{stage}.{kind}" for stage in self.stages), "fc")) for kind in kinds]
-        return (*linear, ("activation", self.stages))
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: the average before the classes."""
-        return "avgpool"
-
-    @property
-    def logits(self) -> str:
-        """The classes."""
-        return "fc"
 
     @property
     def input(self) -> InputSpec:

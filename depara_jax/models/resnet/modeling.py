@@ -22,7 +22,7 @@ class Unit(nnx.Module):
 
     def __init__(self, n_in: int, width: int, stride: int, config: ResNetConfig, rngs: nnx.Rngs):
         self.stride = stride
-        rest = _variant(config)
+        rest = config.conv_norm
         self.n_out = width * EXPANSION if config.bottleneck else width
         if config.bottleneck:
             self.conv1 = ConvNorm(n_in, width, rngs, **rest)
@@ -52,10 +52,6 @@ class Unit(nnx.Module):
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
 
 
-def _variant(config: ResNetConfig) -> dict:
-    return {"padding": "same" if config.tensorflow else "torch", "folded": config.tensorflow}
-
-
 class ResNet(nnx.Module):
     """The network; any image size works."""
 
@@ -65,7 +61,7 @@ class ResNet(nnx.Module):
         imagenet = config.family == "imagenet"
         self.stem = ConvNorm(
             3, n_in, rngs, size=7 if imagenet else 3, stride=2 if imagenet else 1,
-            **_variant(config),
+            **config.conv_norm,
         )  # fmt: skip
         stages = []
         for b, (width, count) in enumerate(zip(config.widths, config.units, strict=True)):
@@ -83,21 +79,17 @@ class ResNet(nnx.Module):
         Raises:
           DeparaError: the images are not [n, h, w, 3].
         """
-        check_images(images, self.config.architecture)
+        config = self.config
+        check_images(images, config.architecture)
         conv, norm = self.stem(images)
         x = jax.nn.relu(norm)
-        out = {"stem.conv": conv, "stem.norm": norm, "stem": x}
-        if self.config.tensorflow:
-            del out["stem.norm"]
-        if self.config.family == "imagenet":
-            x = out["maxpool"] = max_pool(x, 3, stride=2, padding="torch")
+        out = config.outputs("stem", conv, norm, x)
+        if config.stem_pool is not None:
+            x = out[config.stem_pool] = max_pool(x, 3, stride=2, padding="torch")
         for b, units in enumerate(self.stages, start=1):
             for u, unit in enumerate(units):
-                name = f"layer{b}.{u}"
-                out[f"{name}.conv"], norm, x = unit(x)
-                if not self.config.tensorflow:
-                    out[f"{name}.norm"] = norm
-                out[name] = x
+                conv, norm, x = unit(x)
+                out |= config.outputs(f"layer{b}.{u}", conv, norm, x)
         out["avgpool"] = x.mean(axis=(1, 2))
         out["fc"] = self.fc(out["avgpool"])
         return out

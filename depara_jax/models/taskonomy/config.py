@@ -3,6 +3,7 @@
 import dataclasses
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import StagedConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["EXPANSION", "TaskonomyConfig"]
@@ -11,7 +12,7 @@ EXPANSION = 4  # output channels of a bottleneck over its width
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskonomyConfig:
+class TaskonomyConfig(StagedConfig):
     """Shape of the encoder; hashable. The defaults are the published network.
 
     Attributes:
@@ -29,6 +30,9 @@ class TaskonomyConfig:
     units: tuple[int, ...] = (3, 4, 6, 3)
     strides: tuple[int, ...] = (2, 2, 1, 1)
     features: int = 8
+
+    encoder = "compress"  # the eight channels that a task's decoder reads
+    stem_pool = "pool"  # the stem's output after max-pooling
 
     def __post_init__(self):
         if not len(self.widths) == len(self.units) == len(self.strides) > 0:
@@ -55,36 +59,6 @@ class TaskonomyConfig:
         """Names of the convolution-norm-activation stages, shallow to deep."""
         units = (f"block{b + 1}.unit{u + 1}" for b, n in enumerate(self.units) for u in range(n))
         return ("stem", *units, "compress")
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that the network returns, shallow to deep.
-
-        A stage's own name is its output after the ReLU; STAGE.conv and STAGE.norm are its (last)
-        convolution and the batch normalisation after that. For a bottleneck both come before the
-        shortcut is added. "pool" is the stem's output after max-pooling.
-        """
-        names = [a for s in self.stages for a in (f"{s}.conv", f"{s}.norm", s)]
-        return (*names[:3], "pool", *names[3:])
-
-    @property
-    def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The stages' names at each feature point; see `ModelSpec.points`."""
-        return (
-            ("conv", tuple(f"{stage}.conv" for stage in self.stages)),
-            ("norm", tuple(f"{stage}.norm" for stage in self.stages)),
-            ("activation", self.stages),
-        )
-
-    @property
-    def encoder(self) -> str:
-        """The eight channels that a task's decoder reads."""
-        return "compress"
-
-    @property
-    def logits(self) -> None:
-        """An encoder has no classes."""
-        return
 
     @property
     def input(self) -> InputSpec:

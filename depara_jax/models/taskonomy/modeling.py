@@ -68,13 +68,11 @@ class TaskonomyEncoder(nnx.Module):
         """Features of every layer, shallow to deep."""
         conv, norm = self.stem(images)
         x = jax.nn.relu(norm)
-        out = {"stem.conv": conv, "stem.norm": norm, "stem": x}
+        out = self.config.outputs("stem", conv, norm, x)
         x = out["pool"] = max_pool(x, 3, stride=2, padding="same")
         for b, block in enumerate(self.blocks, start=1):
             for u, unit in enumerate(block, start=1):
-                name = f"block{b}.unit{u}"
-                out[f"{name}.conv"], out[f"{name}.norm"], x = unit(x)
-                out[name] = x
-        out["compress.conv"], out["compress.norm"] = self.compress(x)
-        out["compress"] = jax.nn.relu(out["compress.norm"])
-        return out
+                conv, norm, x = unit(x)
+                out |= self.config.outputs(f"block{b}.unit{u}", conv, norm, x)
+        conv, norm = self.compress(x)
+        return out | self.config.outputs("compress", conv, norm, jax.nn.relu(norm))

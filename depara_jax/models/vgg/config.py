@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import PortConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["VGGConfig"]
@@ -23,7 +24,7 @@ Kind = Literal["conv", "norm", "activation", "pool"]
 
 
 @dataclasses.dataclass(frozen=True)
-class VGGConfig:
+class VGGConfig(PortConfig):
     """Shape of a VGG; hashable.
 
     Attributes:
@@ -37,6 +38,10 @@ class VGGConfig:
     batch_norm: bool = True
     num_classes: int = 1000
     width: float = 1.0
+
+    encoder = "classifier.4"  # the last before the classes
+    logits = "classifier.6"
+    input = InputSpec.imagenet()
 
     def __post_init__(self):
         if self.depth not in _CONVOLUTIONS:
@@ -104,18 +109,3 @@ class VGGConfig:
         rectified = (*self.features_of("activation"), "classifier.1", "classifier.4")
         norm = (("norm", (*self.features_of("norm"), *linear)),) if self.batch_norm else ()
         return (("conv", (*self.features_of("conv"), *linear)), *norm, ("activation", rectified))
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: the last before the classes."""
-        return "classifier.4"
-
-    @property
-    def logits(self) -> str:
-        """The classes."""
-        return "classifier.6"
-
-    @property
-    def input(self) -> InputSpec:
-        """ImageNet's mean and spread at 224 pixels."""
-        return InputSpec.imagenet()

@@ -3,6 +3,7 @@
 import dataclasses
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.config import PortConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["ViTConfig"]
@@ -13,7 +14,7 @@ _SIZES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16)}
 
 
 @dataclasses.dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(PortConfig):
     """Shape of a vision transformer; hashable.
 
     Attributes:
@@ -36,6 +37,9 @@ class ViTConfig:
     class_token: bool = True
     blocks: int | None = None
     narrow: float = 1.0
+
+    encoder = "pooled"  # what the classes are read from
+    logits = "head"
 
     def __post_init__(self):
         if self.size not in _SIZES:
@@ -97,16 +101,6 @@ class ViTConfig:
         """The blocks at each feature point; no convolution is followed by a normalisation here."""
         blocks = ("patches", *(f"blocks.{k}" for k in range(self.depth)))
         return (("conv", (*blocks, "head")), ("activation", blocks))
-
-    @property
-    def encoder(self) -> str:
-        """The most compact features: what the classes are read from."""
-        return "pooled"
-
-    @property
-    def logits(self) -> str:
-        """The classes."""
-        return "head"
 
     @property
     def input(self) -> InputSpec:

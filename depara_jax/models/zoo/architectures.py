@@ -20,9 +20,9 @@ from depara_jax.models import (
     vgg,
     vit,
 )
+from depara_jax.models.config import PortConfig
 from depara_jax.models.model import Model
 from depara_jax.models.port import (
-    PortConfig,
     convert,
     flatten_variables,
     port_model,
