@@ -22,7 +22,8 @@ from depara_jax.errors import DeparaError
 __all__ = ["cache_root", "check_writable", "load_arrays", "write_atomically"]
 
 # What numpy, zipfile and zlib raise for files that are damaged in their many ways, MemoryError for
-# a header that promises more than there is; encryption is a RuntimeError.
+# a header that promises more than there is; encryption, and a format that Pillow does not know, are
+# RuntimeErrors.
 DAMAGE = (
     OSError, ValueError, EOFError, LookupError, TypeError, SyntaxError, ArithmeticError,
     MemoryError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile,

@@ -1,8 +1,6 @@
 """Where probe images are read from: arrays, image files, folders, list files, .npy and .npz."""
 
 import dataclasses
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,17 +9,13 @@ from PIL import Image
 
 from depara_jax.data.preprocess import to_uint8_rgb
 from depara_jax.errors import DeparaError
-from depara_jax.files import load_arrays
+from depara_jax.files import DAMAGE, load_arrays
 
 __all__ = ["MIN_SIDE", "Source", "array_source", "file_source", "path_source"]
 
 MIN_SIDE = 2
-# What Pillow's decoders raise for files that are broken in their many ways; a format's variant that
-# it does not know is a RuntimeError (NotImplementedError).
-BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError,
-    RuntimeError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
+# What Pillow's decoders raise for files that are broken in their many ways.
+BROKEN = (*DAMAGE, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True)

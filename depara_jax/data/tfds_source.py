@@ -54,13 +54,8 @@ def tfds_labels(name: str, split: str) -> tuple[list[int], tuple[str, ...]]:
     feature = features["label"] if "label" in features else None  # noqa: SIM401
     if not isinstance(feature, tfds.features.ClassLabel):
         raise DeparaError(f"tfds:{name} has no feature 'label' that is a class")
-    records: Any = builder.as_data_source(split)
-    records.decoders = {
-        key: tfds.decode.SkipDecoding()
-        for key, other in features.items()
-        if isinstance(other, tfds.features.Image)
-    } or None
-    return [int(record["label"]) for record in records], tuple(feature.names)
+    labels = [int(record["label"]) for record in _undecoded(builder, split)]
+    return labels, tuple(feature.names)
 
 
 def _builder(name: str) -> Any:
@@ -116,10 +111,7 @@ def _needs_tensorflow(name: str, error: ImportError) -> DeparaError:
 
 def _open(builder: Any, split: str | None, *, name: str) -> Source:
     """The image feature of a prepared dataset's split as a source."""
-    import tensorflow_datasets as tfds
-
-    features = builder.info.features
-    image = _image_feature(features, name)
+    image = _image_feature(builder.info.features, name)
     known = list(builder.info.splits) if builder.info.splits else []
     if split is None:
         raise DeparaError(f"{name}: give a split, such as {name}:{known[0] if known else 'train'}")
@@ -127,16 +119,8 @@ def _open(builder: Any, split: str | None, *, name: str) -> Source:
         base = re.split(r"\[", part, maxsplit=1)[0].strip()
         if known and base not in (*known, "all"):
             raise UnknownNameError(f"split of {name}", base, known)
-    # Bytes are decoded below by Pillow; TFDS would take OpenCV where it is installed. Set on the
-    # data source and not passed to `as_data_source`, whose mock needs TensorFlow when it is given.
-    skip = {
-        key: tfds.decode.SkipDecoding()
-        for key, feature in features.items()
-        if isinstance(feature, tfds.features.Image)
-    }
     try:
-        records: Any = builder.as_data_source(split)
-        records.decoders = skip or None
+        records = _undecoded(builder, split)
         size = len(records)
     except NotImplementedError as error:
         raise DeparaError(
@@ -156,14 +140,28 @@ def _open(builder: Any, split: str | None, *, name: str) -> Source:
     return Source(f"{name}:{split}", size, read)
 
 
-def _image_feature(features: Any, name: str) -> str:
-    """The feature named "image", or the only one that is an image."""
+def _undecoded(builder: Any, split: str) -> Any:
+    """The records of a split, with images as bytes: TFDS would take OpenCV where it is there."""
     import tensorflow_datasets as tfds
 
-    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-    if "image" in images:
-        return "image"
-    if "image" in features and _is_raw_image(features["image"]):
+    records = builder.as_data_source(split)
+    # Set here and not passed to `as_data_source`, whose mock needs TensorFlow when it is given.
+    skip = dict.fromkeys(_images(builder.info.features), tfds.decode.SkipDecoding())
+    records.decoders = skip or None
+    return records
+
+
+def _images(features: Any) -> list[str]:
+    """The features that are encoded images."""
+    import tensorflow_datasets as tfds
+
+    return [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+
+
+def _image_feature(features: Any, name: str) -> str:
+    """The feature named "image", or the only one that is an image."""
+    images = _images(features)
+    if "image" in images or ("image" in features and _is_raw_image(features["image"])):
         return "image"
     if len(images) != 1:
         found = f"{len(images)} image features" if images else "no image feature"

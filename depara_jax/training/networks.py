@@ -32,6 +32,19 @@ def _wrapped(network: Any, config: Any, values: Values, name: str) -> Model:
     return port_model(network, config, variables=variables, spec=port_spec(config, name=name))
 
 
+def _classifier_network(network: Any, config: Any, units: list[Unit]) -> Network:
+    """Of a port whose last layer gives the classes."""
+    return Network(
+        name=f"{config.architecture} with {config.num_classes} classes",
+        make=functools.partial(network, config),
+        units=tuple(units),
+        classes=config.num_classes,
+        draw=lambda key: flat_values(random_variables(network, config, key)),
+        read=lambda model: flat_values(model.variables),
+        wrap=functools.partial(_wrapped, network, config),
+    )
+
+
 @functools.cache
 def vgg_network(config: VGGConfig) -> Network:
     """A VGG; its 18 cut points (VGG-19) are the outputs of the ReLUs."""
@@ -47,16 +60,7 @@ def vgg_network(config: VGGConfig) -> Network:
     for first, last, owned in ((0, 1, 0), (2, 4, 3), (5, 6, 6)):
         run = functools.partial(_classifier, last_pool, range(first, last + 1))
         units.append(Unit(f"classifier.{last}", (f"classifier.{owned}",), run))
-
-    return Network(
-        name=f"{config.architecture} with {config.num_classes} classes",
-        make=functools.partial(VGG, config),
-        units=tuple(units),
-        classes=config.num_classes,
-        draw=lambda key: flat_values(random_variables(VGG, config, key)),
-        read=lambda model: flat_values(model.variables),
-        wrap=functools.partial(_wrapped, VGG, config),
-    )
+    return _classifier_network(VGG, config, units)
 
 
 def _features(indices: tuple[int, ...], module: VGG, x: jax.Array, mode: Mode) -> jax.Array:
@@ -85,10 +89,12 @@ class EncoderClassifier(nnx.Module):
 @functools.cache
 def encoder_network(config: EncoderConfig, classes: int) -> Network:
     """One of the zoo's encoders with a classifier; cut after the stem, a block or the encoder."""
-    units = [
-        Unit(stage, (_encoder_part(config, i),), functools.partial(_encoder_stage, config, i))
-        for i, stage in enumerate(config.stages)
-    ]
+    places = ("stem", *(f"blocks.{k}" for k in range(len(config.widths))), "head")
+    units = []
+    for stage, place in zip(config.stages, places, strict=True):
+        part = f"encoder.{place}"
+        run = functools.partial(_encoder_stage, part, f"{stage}.pre" in config.layers)
+        units.append(Unit(stage, (part,), run))
     units.append(Unit("classifier", ("classifier",), _encoder_head))
 
     def make(rngs: nnx.Rngs) -> EncoderClassifier:
@@ -109,20 +115,18 @@ def encoder_network(config: EncoderConfig, classes: int) -> Network:
     )
 
 
-def _encoder_part(config: EncoderConfig, stage: int) -> str:
-    last = len(config.stages) - 1
-    return "encoder." + {0: "stem", last: "head"}.get(stage, f"blocks.{stage - 1}")
-
-
 def _encoder_stage(
-    config: EncoderConfig, stage: int, module: EncoderClassifier, x: jax.Array, mode: Mode
+    part: str, rectified: bool, module: EncoderClassifier, x: jax.Array, mode: Mode
 ) -> jax.Array:
-    inner = module.encoder
-    last = len(config.stages) - 1
-    layer = {0: inner.stem, last: inner.head}.get(stage)
-    x = mode.call(inner.blocks[stage - 1] if layer is None else layer, x)
-    linear = stage == last and config.output_activation == "linear"
-    return x if linear else jax.nn.relu(x)
+    x = mode.call(_at(module, part), x)
+    return jax.nn.relu(x) if rectified else x
+
+
+def _at(module: Any, part: str) -> Any:
+    """A part of a module by its dotted path."""
+    for step in part.split("."):
+        module = module[int(step)] if step.isdigit() else getattr(module, step)
+    return module
 
 
 def _encoder_head(module: EncoderClassifier, x: jax.Array, mode: Mode) -> jax.Array:
@@ -133,40 +137,21 @@ def _encoder_head(module: EncoderClassifier, x: jax.Array, mode: Mode) -> jax.Ar
 @functools.cache
 def resnet_network(config: ResNetConfig) -> Network:
     """A ResNet; cut after the stem or a unit."""
-    units = [
-        Unit(stage, (_resnet_part(stage),), functools.partial(_resnet_stage, config, stage))
-        for stage in config.stages
-    ]
+    inner = [f"stages.{b}.{u}" for b, count in enumerate(config.units) for u in range(count)]
+    units = []
+    for stage, part in zip(config.stages, ("stem", *inner), strict=True):
+        pooled = config.stem_pool is not None and part == inner[0]
+        units.append(Unit(stage, (part,), functools.partial(_resnet_stage, part, pooled)))
     units.append(Unit("fc", ("fc",), _resnet_head))
-
-    return Network(
-        name=f"{config.architecture} with {config.num_classes} classes",
-        make=functools.partial(ResNet, config),
-        units=tuple(units),
-        classes=config.num_classes,
-        draw=lambda key: flat_values(random_variables(ResNet, config, key)),
-        read=lambda model: flat_values(model.variables),
-        wrap=functools.partial(_wrapped, ResNet, config),
-    )
+    return _classifier_network(ResNet, config, units)
 
 
-def _resnet_part(stage: str) -> str:
-    """Where a unit is in the state: layer2.0 is stages.1.0."""
-    if stage == "stem":
-        return stage
-    block, unit = stage.removeprefix("layer").split(".")
-    return f"stages.{int(block) - 1}.{unit}"
-
-
-def _resnet_stage(
-    config: ResNetConfig, stage: str, module: ResNet, x: jax.Array, mode: Mode
-) -> jax.Array:
-    if stage == "stem":
+def _resnet_stage(part: str, pooled: bool, module: ResNet, x: jax.Array, mode: Mode) -> jax.Array:
+    if part == "stem":
         return jax.nn.relu(mode.call(module.stem, x)[1])
-    if stage == "layer1.0" and config.family == "imagenet":
+    if pooled:
         x = max_pool(x, 3, stride=2, padding="torch")
-    _, block, unit = _resnet_part(stage).split(".")
-    return mode.call(module.stages[int(block)][int(unit)], x)[2]
+    return mode.call(_at(module, part), x)[2]
 
 
 def _resnet_head(module: ResNet, x: jax.Array, mode: Mode) -> jax.Array:

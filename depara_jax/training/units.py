@@ -19,7 +19,7 @@ from flax import nnx
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.model import Model
-from depara_jax.models.port import variable_name
+from depara_jax.models.port import nested_variables, variable_name
 
 __all__ = ["Mode", "Network", "Unit", "Values", "flat_values"]
 
@@ -116,18 +116,21 @@ class Network:
         return self.cuts.index(cut) + 1
 
     @functools.cached_property
-    def _split(self) -> tuple[Any, dict[str, Any]]:
-        graph, state = nnx.split(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
-        return graph, {variable_name(path): leaf for path, leaf in nnx.to_flat_state(state)}
+    def _split(self) -> tuple[Any, Any]:
+        return nnx.split(nnx.eval_shape(lambda: self.make(nnx.Rngs(0))))
+
+    @functools.cached_property
+    def _leaves(self) -> dict[str, Any]:
+        return {variable_name(path): leaf for path, leaf in nnx.to_flat_state(self._split[1])}
 
     @functools.cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every value."""
-        return {name: tuple(leaf.shape) for name, leaf in self._split[1].items()}
+        return {name: tuple(leaf.shape) for name, leaf in self._leaves.items()}
 
     def kind(self, name: str) -> Literal["parameter", "statistic"]:
         """Whether a value is learnt by gradients or is a running statistic."""
-        return "statistic" if isinstance(self._split[1][name], nnx.BatchStat) else "parameter"
+        return "statistic" if isinstance(self._leaves[name], nnx.BatchStat) else "parameter"
 
     def unit_of(self, name: str) -> int:
         """Position of the unit that owns a value."""
@@ -159,7 +162,8 @@ class Network:
         Returns:
           The last unit's output and the running statistics of the units in training mode.
         """
-        module = self._merged(values)
+        graph, shapes = self._split
+        module = nnx.merge(graph, nested_variables(values, shapes))
         stop = len(self.units) if stop is None else stop
         train_from = stop if train_from is None else train_from
         for i in range(start, stop):
@@ -169,11 +173,6 @@ class Network:
         statistics = nnx.to_flat_state(nnx.state(module, nnx.BatchStat))
         new = {variable_name(path): leaf[...] for path, leaf in statistics}
         return x, {n: v for n, v in new.items() if train_from <= self.unit_of(n) < stop}
-
-    def _merged(self, values: Values) -> Any:
-        graph, template = self._split
-        leaves = [(_path(n), leaf.replace(values[n])) for n, leaf in template.items()]
-        return nnx.merge(graph, nnx.from_flat_state(leaves))
 
     def check(self, values: Values, source: str, *, units: int | None = None) -> None:
         """Refuses values that are not this network's.
@@ -207,7 +206,3 @@ def flat_values(variables: Any) -> dict[str, jax.Array]:
     """{dotted name: array} of a model's variables (an `nnx.State`)."""
     flat = nnx.to_flat_state(variables)
     return {variable_name(path): jnp.asarray(leaf[...]) for path, leaf in flat}
-
-
-def _path(name: str) -> tuple[Any, ...]:
-    return tuple(int(part) if part.isdigit() else part for part in name.split("."))

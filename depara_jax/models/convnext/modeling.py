@@ -14,15 +14,13 @@ from depara_jax.models.port import check_images
 
 __all__ = ["ConvNeXt"]
 
-_EPSILON = 1e-6
-
 
 class Block(nnx.Module):
     """A 7x7 depthwise convolution, normalisation and two linear layers over the channels."""
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         self.depthwise = Depthwise(width, rngs, size=7, use_bias=True)
-        self.norm = LayerNorm(width, epsilon=_EPSILON)
+        self.norm = LayerNorm(width)
         self.fc1 = nnx.Linear(width, 4 * width, rngs=rngs)
         self.fc2 = nnx.Linear(4 * width, width, rngs=rngs)
         self.layer_scale = nnx.Param(jnp.full(width, 1e-6))
@@ -39,7 +37,7 @@ class Down(nnx.Module):
     """Normalisation and a 2x2 convolution of stride 2."""
 
     def __init__(self, n_in: int, n_out: int, rngs: nnx.Rngs):
-        self.norm = LayerNorm(n_in, epsilon=_EPSILON)
+        self.norm = LayerNorm(n_in)
         self.conv = nnx.Conv(n_in, n_out, (2, 2), strides=(2, 2), padding="VALID", rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -54,7 +52,7 @@ class ConvNeXt(nnx.Module):
         self.config = config
         widths = config.widths
         self.stem = nnx.Conv(3, widths[0], (4, 4), strides=(4, 4), padding="VALID", rngs=rngs)
-        self.stem_norm = LayerNorm(widths[0], epsilon=_EPSILON)
+        self.stem_norm = LayerNorm(widths[0])
         self.downs = nnx.List([Down(a, b, rngs) for a, b in zip(widths, widths[1:], strict=False)])
         self.stages = nnx.List(
             [
@@ -62,7 +60,7 @@ class ConvNeXt(nnx.Module):
                 for width, depth in zip(widths, config.depths, strict=True)
             ]
         )
-        self.norm = LayerNorm(widths[-1], epsilon=_EPSILON)
+        self.norm = LayerNorm(widths[-1])
         self.head = nnx.Linear(widths[-1], config.num_classes, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:

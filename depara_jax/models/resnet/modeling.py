@@ -5,6 +5,8 @@ torchvision has them (v1.5: a bottleneck's stride is in its 3x3 convolution), CI
 shortcuts of option A: every second pixel, and zeros for the new channels, half on either side.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -18,13 +20,27 @@ __all__ = ["ResNet"]
 
 
 class Unit(nnx.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3, 1x1, and a shortcut."""
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1, and a shortcut.
 
-    def __init__(self, n_in: int, width: int, stride: int, config: ResNetConfig, rngs: nnx.Rngs):
+    [n, h, w, n_in] -> [n, h/stride, w/stride, n_out], with `EXPANSION` times the width in
+    bottlenecks. `projects`: whether a shortcut to another shape has weights; `rest`: settings of
+    all convolutions.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        width: int,
+        stride: int,
+        rngs: nnx.Rngs,
+        *,
+        bottleneck: bool,
+        projects: bool,
+        **rest: Any,
+    ):
         self.stride = stride
-        rest = config.conv_norm
-        self.n_out = width * EXPANSION if config.bottleneck else width
-        if config.bottleneck:
+        self.n_out = width * EXPANSION if bottleneck else width
+        if bottleneck:
             self.conv1 = ConvNorm(n_in, width, rngs, **rest)
             self.conv2 = ConvNorm(width, width, rngs, size=3, stride=stride, **rest)
             self.conv3 = ConvNorm(width, self.n_out, rngs, **rest)
@@ -32,7 +48,7 @@ class Unit(nnx.Module):
             self.conv1 = ConvNorm(n_in, width, rngs, size=3, stride=stride, **rest)
             self.conv2 = ConvNorm(width, width, rngs, size=3, **rest)
             self.conv3 = None
-        projects = config.projects and (stride != 1 or n_in != self.n_out)
+        projects = projects and (stride != 1 or n_in != self.n_out)
         self.shortcut = (
             ConvNorm(n_in, self.n_out, rngs, stride=stride, **rest) if projects else None
         )
@@ -49,7 +65,7 @@ class Unit(nnx.Module):
             return self.shortcut(x)[1]
         x = x[:, :: self.stride, :: self.stride]
         new = self.n_out - x.shape[-1]
-        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
+        return x if not new else jnp.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
 
 
 class ResNet(nnx.Module):
@@ -67,7 +83,11 @@ class ResNet(nnx.Module):
         for b, (width, count) in enumerate(zip(config.widths, config.units, strict=True)):
             units = []
             for u in range(count):
-                units.append(Unit(n_in, width, 2 if b and not u else 1, config, rngs))
+                unit = Unit(
+                    n_in, width, 2 if b and not u else 1, rngs, bottleneck=config.bottleneck,
+                    projects=config.projects, **config.conv_norm,
+                )  # fmt: skip
+                units.append(unit)
                 n_in = units[-1].n_out
             stages.append(nnx.List(units))
         self.stages = nnx.List(stages)

@@ -6,9 +6,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.models.config import StagedConfig
 from depara_jax.spec import InputSpec
 
-__all__ = ["EXPANSION", "TaskonomyConfig"]
-
-EXPANSION = 4  # output channels of a bottleneck over its width
+__all__ = ["TaskonomyConfig"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,32 +12,11 @@ from flax import nnx
 
 from depara_jax.models.layers.norm import ConvNorm
 from depara_jax.models.layers.pooling import max_pool
-from depara_jax.models.taskonomy.config import EXPANSION, TaskonomyConfig
+from depara_jax.models.resnet.config import EXPANSION
+from depara_jax.models.resnet.modeling import Unit
+from depara_jax.models.taskonomy.config import TaskonomyConfig
 
 __all__ = ["TaskonomyEncoder"]
-
-
-class Bottleneck(nnx.Module):
-    """1x1, 3x3, 1x1 and a shortcut: [n, h, w, n_in] -> [n, h/stride, w/stride, 4 width]."""
-
-    def __init__(self, n_in: int, width: int, stride: int, rngs: nnx.Rngs):
-        n_out = EXPANSION * width
-        self.conv1 = ConvNorm(n_in, width, rngs)
-        self.conv2 = ConvNorm(width, width, rngs, size=3, stride=stride)
-        self.conv3 = ConvNorm(width, n_out, rngs)
-        changes = n_in != n_out
-        self.shortcut = ConvNorm(n_in, n_out, rngs, stride=stride) if changes else None
-        self.stride = stride
-
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The last convolution, its normalisation, and the unit's output."""
-        y = jax.nn.relu(self.conv1(x)[1])
-        y = jax.nn.relu(self.conv2(y)[1])
-        conv, norm = self.conv3(y)
-        kept = (
-            x[:, :: self.stride, :: self.stride] if self.shortcut is None else self.shortcut(x)[1]
-        )
-        return conv, norm, jax.nn.relu(norm + kept)
 
 
 class TaskonomyEncoder(nnx.Module):
@@ -57,8 +36,8 @@ class TaskonomyEncoder(nnx.Module):
         for width, units, stride in zip(config.widths, config.units, config.strides, strict=True):
             block = []
             for unit in range(units):
-                last = unit == units - 1
-                block.append(Bottleneck(n_in, width, stride if last else 1, rngs))
+                step, changes = stride if unit == units - 1 else 1, n_in != EXPANSION * width
+                block.append(Unit(n_in, width, step, rngs, bottleneck=True, projects=changes))
                 n_in = EXPANSION * width
             blocks.append(nnx.List(block))
         self.blocks = nnx.List(blocks)

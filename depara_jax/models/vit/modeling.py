@@ -14,7 +14,6 @@ from depara_jax.models.vit.config import ViTConfig
 
 __all__ = ["ViT"]
 
-_EPSILON = 1e-6
 _MLP = 4  # inner width of the linear layers over the token's
 
 
@@ -41,9 +40,9 @@ class Block(nnx.Module):
     """Attention and two linear layers, each with a shortcut."""
 
     def __init__(self, width: int, heads: int, rngs: nnx.Rngs):
-        self.norm1 = LayerNorm(width, epsilon=_EPSILON)
+        self.norm1 = LayerNorm(width)
         self.attn = Attention(width, heads, rngs)
-        self.norm2 = LayerNorm(width, epsilon=_EPSILON)
+        self.norm2 = LayerNorm(width)
         self.fc1 = nnx.Linear(width, _MLP * width, rngs=rngs)
         self.fc2 = nnx.Linear(_MLP * width, width, rngs=rngs)
 
@@ -65,7 +64,7 @@ class ViT(nnx.Module):
         self.class_token = nnx.Param(jnp.zeros((1, 1, width))) if config.class_token else None
         self.position = nnx.Param(jnp.zeros((1, config.tokens, width)))
         self.blocks = nnx.List([Block(width, config.heads, rngs) for _ in range(config.depth)])
-        self.norm = LayerNorm(width, epsilon=_EPSILON)
+        self.norm = LayerNorm(width)
         self.head = nnx.Linear(width, config.num_classes, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
