@@ -22,7 +22,7 @@ from PIL import Image
 
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["COLOUR", "NAMES", "SPLITS", "Patches", "files", "patches", "photographs"]
+__all__ = ["NAMES", "SPLITS", "Patches", "files", "patches"]
 
 SPLITS: tuple[str, ...] = ("train", "validation", "probe")
 
@@ -32,29 +32,13 @@ SPLITS: tuple[str, ...] = ("train", "validation", "probe")
 # the motorcycles (no terms given), cell, clock_motion and microaneurysms (hardly any structure),
 # text, and everything that is drawn.
 _FILES = {
-    "astronaut": "astronaut.png",
-    "brick": "brick.png",
-    "camera": "camera.png",
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
-    "coins": "coins.png",
-    "grass": "grass.png",
-    "gravel": "gravel.png",
-    "hubble_deep_field": "hubble_deep_field.jpg",
-    "ihc": "ihc.png",
-    "retina": "retina.jpg",
-    "rocket": "rocket.jpg",
-}
+    Path(file).stem: file
+    for file in (
+        "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png",
+        "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "retina.jpg", "rocket.jpg",
+    )
+}  # fmt: skip
 NAMES: tuple[str, ...] = tuple(_FILES)
-COLOUR: tuple[str, ...] = (
-    "astronaut",
-    "chelsea",
-    "coffee",
-    "hubble_deep_field",
-    "ihc",
-    "retina",
-    "rocket",
-)
 
 SHORT_SIDE = 384
 TILE = 96
@@ -85,18 +69,6 @@ class Patches:
 def files() -> list[Path]:
     """The photographs' files in the scikit-image wheel, in the order of `NAMES`."""
     return [_folder() / file for file in _FILES.values()]
-
-
-def photographs() -> dict[str, np.ndarray]:
-    """Decodes the packaged photographs, in the order of `NAMES`.
-
-    Returns:
-      {name: uint8 [h, w, 3]}; grey photographs (those not in `COLOUR`) are replicated to RGB.
-
-    Raises:
-      DeparaError: scikit-image is not installed or lacks one of the files.
-    """
-    return {name: np.asarray(_open(name)) for name in NAMES}
 
 
 def patches(

@@ -1,4 +1,4 @@
-"""What a port's configuration says of its network, and the addresses that follow from stages."""
+"""What a port's configuration says of its network, and the layer names that follow from stages."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ class PortConfig:
 
     Attributes:
       architecture: a name such as "resnet50".
-      layers: every address that the network returns, shallow to deep.
-      points: the addresses at each feature point; see `ModelSpec.points`.
+      layers: every layer that the network returns, shallow to deep.
+      points: the layers at each feature point; see `ModelSpec.points`.
       encoder: the layer that stands for the network, which has its most compact features.
       logits: the layer of the outputs, if there is one.
       input: the family's own preprocessing.
@@ -36,7 +36,7 @@ class StagedConfig(PortConfig):
 
     Attributes:
       stages: their names, shallow to deep.
-      stem_pool: the address between the first stage and the second, if there is one.
+      stem_pool: the layer between the first stage and the second, if there is one.
       padding: as in `layers.ConvNorm`.
       epsilon: of batch normalisation.
       folded: whether normalisation is part of the convolutions; there is no STAGE.norm then.
@@ -55,16 +55,16 @@ class StagedConfig(PortConfig):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The stages' addresses; then the encoder, where it is none of these, and the logits."""
+        """The stages' layers; then the encoder, where it is none of these, and the logits."""
         first, *others = ((*(f"{s}.{kind}" for kind in self.kinds), s) for s in self.stages)
         encoder = None if self.encoder in self.stages else self.encoder
-        behind = (address for stage in others for address in stage)
+        behind = (name for stage in others for name in stage)
         every = (*first, self.stem_pool, *behind, encoder, self.logits)
-        return tuple(address for address in every if address is not None)
+        return tuple(name for name in every if name is not None)
 
     @property
     def points(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """The stages' addresses at each feature point; the classes have no activation."""
+        """The stages' layers at each feature point; the classes have no activation."""
         last = () if self.logits is None else (self.logits,)
         linear = ((kind, (*(f"{s}.{kind}" for s in self.stages), *last)) for kind in self.kinds)
         return (*linear, ("activation", self.stages))
@@ -75,6 +75,6 @@ class StagedConfig(PortConfig):
         return {"padding": self.padding, "epsilon": self.epsilon, "folded": self.folded}
 
     def outputs(self, stage: str, conv: Any, norm: Any, x: Any) -> dict[str, Any]:
-        """A stage's features under their addresses."""
+        """A stage's features by their layers' names."""
         named = dict(zip(self.kinds, (conv, norm), strict=False))
         return {**{f"{stage}.{kind}": value for kind, value in named.items()}, stage: x}

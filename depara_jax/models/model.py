@@ -85,13 +85,12 @@ def output_shapes(
     """Shapes that `forward` returns for two images, checked against the contract."""
     images = jax.ShapeDtypeStruct((2, *input.shape), jnp.float32)
     try:
-        # A tuple of pairs, since a dictionary would come back with its keys sorted.
-        names: list[str] = []
+        names: list[str] = []  # kept aside, since the dictionary comes back with its keys sorted
 
         def named(variables, images):
-            out = forward(variables, images)
-            names[:] = list(out)
-            return [out[key] for key in names]
+            out = dict(forward(variables, images))
+            names[:] = out
+            return out
 
         out = jax.eval_shape(named, variables, images)
     except Exception as error:  # noqa: BLE001 - whatever a user's function raises, say which model
@@ -103,10 +102,10 @@ def output_shapes(
         raise DeparaError(
             f"model {name!r}: forward returned no layers; expected {{layer: features}}"
         )
-    for layer, value in zip(names, out, strict=True):
+    for layer, value in out.items():
         if not value.shape or value.shape[0] != 2 or 0 in value.shape:
             raise DeparaError(
                 f"model {name!r}: layer {layer!r} has shape {value.shape} for 2 images; "
                 "the first axis must be the image, and none may be empty"
             )
-    return {layer: tuple(value.shape) for layer, value in zip(names, out, strict=True)}
+    return {layer: tuple(out[layer].shape) for layer in names}

@@ -251,26 +251,21 @@ def replaced(config: Config, fields: Mapping[str, Any]) -> Config:
     return made
 
 
-def check_images(
-    images: jax.Array, architecture: str, *, channels: int = 3, smallest: int = 1
-) -> None:
+def check_images(images: jax.Array, architecture: str, *, smallest: int = 1) -> None:
     """Refuses what is not a batch of images.
 
     Args:
-      images: what should be [n, h, w, channels].
+      images: what should be [n, h, w, 3].
       architecture: what takes them.
-      channels: how many it takes.
       smallest: height and width that it needs.
 
     Raises:
       DeparaError: they are of another shape.
     """
     shape = tuple(images.shape)
-    if len(shape) != 4 or shape[-1] != channels or min(shape[1:3]) < smallest:
+    if len(shape) != 4 or shape[-1] != 3 or min(shape[1:3]) < smallest:
         least = f" of at least {smallest}x{smallest} pixels" if smallest > 1 else ""
-        raise DeparaError(
-            f"{architecture} takes images [n, h, w, {channels}]{least}, got shape {shape}"
-        )
+        raise DeparaError(f"{architecture} takes images [n, h, w, 3]{least}, got shape {shape}")
 
 
 @functools.cache

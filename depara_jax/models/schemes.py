@@ -11,11 +11,11 @@ __all__ = [
     "OWN_NAMES",
     "TORCH_IGNORED",
     "Scheme",
-    "classifier_rules",
     "count_classes",
     "graph_rules",
     "scheme_of",
     "torch_conv_norm",
+    "torch_layer",
     "torch_norm",
 ]
 
@@ -98,10 +98,8 @@ def torch_conv_norm(conv: str, norm: str, target: str, kind: str = "conv") -> li
     ]
 
 
-def classifier_rules(
-    source: str, target: str = "classifier", kind: str = "pointwise"
-) -> list[Rule]:
-    """Rules of the last linear layer under PyTorch's names; `source` is an expression."""
+def torch_layer(source: str, target: str, kind: str = "linear") -> list[Rule]:
+    """Rules of a layer with a bias under PyTorch's names; `source` is an expression."""
     return [
         Rule(rf"{source}\.weight", f"{target}.kernel", kind),
         Rule(rf"{source}\.bias", f"{target}.bias"),

@@ -61,11 +61,7 @@ class RunFolder:
             text = json.dumps(self.description, indent=1, sort_keys=True) + "\n"
             write_atomically(record, lambda file: file.write(text.encode()))
             return
-        try:
-            other = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DeparaError(f"{record} is not JSON ({error}); name another folder") from error
-        differing = _differences(other, self.description)
+        differing = _differences(_json(record, "name another folder"), self.description)
         if differing:
             raise DeparaError(
                 f"run folder {self.path} belongs to another configuration: "
@@ -80,12 +76,7 @@ class RunFolder:
           DeparaError: the file is damaged.
         """
         path = self.path / "result.json"
-        if not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DeparaError(f"{path} is not JSON ({error}); delete it to run anew") from error
+        return _json(path, "delete it to run anew") if path.is_file() else None
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Appends one line of metrics."""
@@ -193,6 +184,13 @@ class RunFolder:
         return self._manager
 
 
+def _json(path: Path, hint: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DeparaError(f"{path} is not JSON ({error}); {hint}") from error
+
+
 def _damaged(name: Path, error: Exception, hint: str) -> DeparaError:
     reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0][:160]
     return DeparaError(f"checkpoint {name} is truncated or damaged ({reason}); {hint}")
@@ -231,20 +229,17 @@ def save_values(path: str | os.PathLike[str], network: Network, values: Values) 
     write_safetensors(path, values, {"network": network.name})
 
 
-def load_values(
-    path: str | os.PathLike[str], network: Network, *, units: int | None = None
-) -> dict:
+def load_values(path: str | os.PathLike[str], network: Network) -> dict:
     """Values that `save_values` wrote.
 
     Args:
       path: the file.
       network: which they must fit.
-      units: only the first so many need to fit, since the others are drawn anew.
 
     Raises:
       DeparaError: the file is truncated, or of another architecture.
     """
     values = read_tensors(path)
     made = read_metadata(path).get("network", "an unknown network")
-    network.check(values, f"checkpoint {path} ({made})", units=units)
+    network.check(values, f"checkpoint {path} ({made})")
     return {name: jnp.asarray(value) for name, value in values.items()}

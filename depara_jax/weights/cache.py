@@ -92,11 +92,10 @@ def read_converted(
             f"weights file {path} holds a {metadata.get('architecture')}, not a {architecture}"
         )
     try:
-        return json.loads(metadata["config"]), read_tensors(path)
+        config = json.loads(metadata["config"])
     except ValueError as error:
-        if isinstance(error, DeparaError):
-            raise
         raise DeparaError(f"weights file {path} has a damaged header ({error})") from error
+    return config, read_tensors(path)
 
 
 def _path(architecture: str, classes: int | None, source_sha256: str) -> Path:

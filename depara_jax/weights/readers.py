@@ -139,7 +139,10 @@ def _read_safetensors(path: Path) -> Tensors:
     import safetensors.numpy
 
     with _readable(path, "safetensors"):
-        return {k: _as_numpy(v) for k, v in safetensors.numpy.load_file(path).items()}
+        return {
+            name: value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
+            for name, value in safetensors.numpy.load_file(path).items()
+        }
 
 
 def _read_npz(path: Path) -> Tensors:
@@ -181,7 +184,10 @@ def _read_torch(path: Path) -> Tensors:
             what = found.group(1) if found else "something other than tensors"
             raise DeparaError(_would_run_code(path, what)) from error
         state = _state_dict(loaded, path)
-        return {name: _torch_to_numpy(value) for name, value in state.items()}
+        return {
+            name: (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+            for name, value in state.items()
+        }
 
 
 def _read_keras(path: Path) -> Tensors:
@@ -243,17 +249,6 @@ def _state_dict(loaded: Any, path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in loaded.items()}
 
 
-def _torch_to_numpy(value: Any) -> np.ndarray:
-    import torch
-
-    value = value.detach()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-
-
-def _as_numpy(value: np.ndarray) -> np.ndarray:
-    return value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
-
-
 def _would_run_code(path: Path, what: str) -> str:
     return (
         f"weights file {path} is refused: it holds {what}, and unpickling it could run code; "
@@ -281,8 +276,6 @@ def _is_finite(value: np.ndarray) -> bool:
 READERS: Mapping[str, Callable[[Path], Tensors]] = {
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".th": _read_torch,
+    **dict.fromkeys((".pth", ".pt", ".th"), _read_torch),
     ".h5": _read_keras,
 }

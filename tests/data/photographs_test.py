@@ -22,16 +22,14 @@ def corner(id):
     return name, int(y), int(x)
 
 
-def test_photographs_are_rgb_and_grey_ones_have_equal_channels():
-    images = photographs.photographs()
-    assert tuple(images) == photographs.NAMES
-    for name, image in images.items():
-        assert image.dtype == np.uint8
-        assert image.shape[2] == 3
-        grey = bool(
-            (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all()
-        )
-        assert grey == (name not in photographs.COLOUR)
+def test_photographs_are_rgb_and_grey_ones_have_equal_channels(splits):
+    found = splits["probe"]
+    assert found.images.dtype == np.uint8
+    assert found.images.shape[1:] == (SIZE, SIZE, 3)
+    equal = (found.images == found.images[..., :1]).all(axis=(1, 2, 3))
+    grey = {photographs.NAMES[k] for k in set(found.photograph[equal].tolist())}
+    assert grey == {"brick", "camera", "coins", "grass", "gravel"}
+    assert not grey & {photographs.NAMES[k] for k in found.photograph[~equal]}
 
 
 def test_enough_patches_of_every_photograph_in_every_split(splits):
@@ -112,7 +110,7 @@ def test_bad_arguments_are_named():
 def test_a_missing_photograph_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(photographs, "_folder", lambda: tmp_path)
     with pytest.raises(DeparaError, match="astronaut.png cannot be read; reinstall"):
-        photographs.photographs()
+        photographs.patches("probe")
 
 
 def test_a_missing_scikit_image_is_named(monkeypatch):

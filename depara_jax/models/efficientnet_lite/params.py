@@ -2,7 +2,7 @@
 
 from depara_jax.models.efficientnet_lite.config import EfficientNetLiteConfig
 from depara_jax.models.layers.inverted import timm_scheme
-from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, torch_conv_norm, torch_layer
 
 __all__ = ["schemes"]
 
@@ -22,6 +22,6 @@ def schemes(config: EfficientNetLiteConfig) -> tuple[Scheme, ...]:
             rules += torch_conv_norm(f"{here}_project_conv", f"{here}_bn2", f"{there}.project")
             k += 1
     rules += torch_conv_norm("_conv_head", "_bn1", "head")
-    rules += classifier_rules("_fc")
+    rules += torch_layer("_fc", "classifier", "pointwise")
     own = Scheme("efficientnet-lite-pytorch", r"_conv_stem\.weight", rules)
     return (own, timm_scheme(config))

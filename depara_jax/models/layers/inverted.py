@@ -14,7 +14,7 @@ from flax import nnx
 from depara_jax.models.config import StagedConfig
 from depara_jax.models.layers.norm import ConvNorm
 from depara_jax.models.port import check_images
-from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm, torch_layer
 
 __all__ = [
     "BlockShape",
@@ -178,7 +178,7 @@ def timm_scheme(config: InvertedConfig) -> Scheme:
                 kind = "depthwise" if part == "depthwise" else "conv"
                 rules += torch_conv_norm(f"{here}{conv}", f"{here}bn{k}", f"{there}.{part}", kind)
     rules += torch_conv_norm("conv_head", "bn2", "head")
-    rules += classifier_rules("classifier")
+    rules += torch_layer("classifier", "classifier", "pointwise")
     return Scheme("timm", r"blocks\.0\.0\.conv_dw\.weight", rules)
 
 

@@ -61,19 +61,21 @@ class ConvNorm(nnx.Module):
         return conv, conv if self.norm is None else self.norm(conv)
 
 
+_EPSILON = 1e-6  # of vision transformers and ConvNeXt, as their weights were trained
+
+
 class LayerNorm(nnx.Module):
     """Normalisation of the last axis, in the precision of its input (Flax's mixes two in float64).
 
     The variance is that of the differences from the mean, as PyTorch computes it.
     """
 
-    def __init__(self, width: int, *, epsilon: float = 1e-6):
+    def __init__(self, width: int):
         self.scale = nnx.Param(jnp.ones(width))
         self.bias = nnx.Param(jnp.zeros(width))
-        self.epsilon = epsilon
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., width] -> [..., width]."""
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = (centred * centred).mean(axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + self.epsilon) * self.scale[...] + self.bias[...]
+        return centred * jax.lax.rsqrt(variance + _EPSILON) * self.scale[...] + self.bias[...]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.models.mobilenet_v1.config import MobileNetV1Config
-from depara_jax.models.schemes import Scheme, classifier_rules, graph_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm, torch_layer
 from depara_jax.weights.mapping import Rule
 
 __all__ = ["configure", "schemes"]
@@ -76,7 +76,7 @@ def _timm(config: MobileNetV1Config) -> Scheme:
             f"{here}conv_dw", f"{here}bn1", f"blocks.{k}.depthwise", "depthwise"
         )
         rules += torch_conv_norm(f"{here}conv_pw", f"{here}bn2", f"blocks.{k}.pointwise")
-    rules += classifier_rules("classifier")
+    rules += torch_layer("classifier", "classifier", "pointwise")
     return Scheme("timm", r"blocks\.0\.0\.conv_dw\.weight", rules)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from depara_jax.models.layers.inverted import graph_scheme, timm_scheme
 from depara_jax.models.mobilenet_v2.config import MobileNetV2Config
-from depara_jax.models.schemes import Scheme, classifier_rules, torch_conv_norm
+from depara_jax.models.schemes import Scheme, torch_conv_norm, torch_layer
 
 __all__ = ["configure", "schemes"]
 
@@ -59,5 +59,5 @@ def _torchvision(config: MobileNetV2Config) -> Scheme:
             i = len(inner)
             rules += torch_conv_norm(f"{here}{i}", f"{here}{i + 1}", f"{there}.project")
     rules += torch_conv_norm(rf"features\.{k + 1}\.0", rf"features\.{k + 1}\.1", "head")
-    rules += classifier_rules(r"classifier\.1")
+    rules += torch_layer(r"classifier\.1", "classifier", "pointwise")
     return Scheme("torchvision", r"features\.1\.conv\.0\.0\.weight", rules)

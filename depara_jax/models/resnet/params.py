@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.models.resnet.config import ResNetConfig
-from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm
-from depara_jax.weights.mapping import Rule
+from depara_jax.models.schemes import Scheme, graph_rules, torch_conv_norm, torch_layer
 
 __all__ = ["configure", "schemes"]
 
@@ -22,10 +21,7 @@ def schemes(config: ResNetConfig) -> tuple[Scheme, ...]:
             rules += torch_conv_norm(
                 rf"{here}downsample\.0", rf"{here}downsample\.1", f"{there}.shortcut"
             )
-    rules += [
-        Rule(r"(?:fc|linear)\.weight", "fc.kernel", "linear"),
-        Rule(r"(?:fc|linear)\.bias", "fc.bias"),
-    ]
+    rules += torch_layer("(?:fc|linear)", "fc")
     return (Scheme("torchvision", r"layer1\.0\.conv1\.weight", rules), _graph(config))
 
 

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from depara_jax.errors import DeparaError
+from depara_jax.models.taskonomy.config import TaskonomyConfig
 from depara_jax.spec import InputSpec
 
 __all__ = ["TASKS", "Task"]
@@ -55,12 +56,9 @@ class Task:
 
     def input(self, size: int = 256) -> InputSpec:
         """Preprocessing; `size` other than 256 is for tests and quick looks."""
-        return InputSpec(
+        return dataclasses.replace(
+            TaskonomyConfig(channels_in=self.channels_in).input,
             size=(size, size),
-            channels=self.channels,
-            scale=(-1.0, 1.0),
-            mean=(0.0,) * self.channels_in,
-            std=(1.0,) * self.channels_in,
             clip=(0.1, 0.9) if self.low_saturation else None,
             hole=(size // 2, size // 2) if self.hole else None,
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depara_jax.errors import DeparaError
-from depara_jax.models.schemes import Scheme, classifier_rules, torch_norm
+from depara_jax.models.schemes import Scheme, torch_layer, torch_norm
 from depara_jax.models.vit.config import ViTConfig
 from depara_jax.weights.mapping import Rule
 
@@ -35,20 +35,9 @@ def configure(config: ViTConfig, tensors: Mapping[str, Any]) -> ViTConfig:
     )
 
 
-def _linear(source: str, target: str) -> list[Rule]:
-    return classifier_rules(source, target, "linear")
-
-
-def _patches(source: str) -> list[Rule]:
-    return [
-        Rule(rf"{source}\.weight", "patches.kernel", "conv"),
-        Rule(rf"{source}\.bias", "patches.bias"),
-    ]
-
-
 def _timm(config: ViTConfig) -> Scheme:
     rules = [
-        *_patches(r"patch_embed\.proj"),
+        *torch_layer(r"patch_embed\.proj", "patches", "conv"),
         Rule("cls_token", "class_token"),
         Rule("pos_embed", "position"),
     ]
@@ -56,17 +45,17 @@ def _timm(config: ViTConfig) -> Scheme:
         here, there = rf"blocks\.{k}\.", f"blocks.{k}"
         rules += torch_norm(f"{here}norm1", f"{there}.norm1")
         rules += torch_norm(f"{here}norm2", f"{there}.norm2")
-        rules += _linear(rf"{here}attn\.qkv", f"{there}.attn.qkv")
-        rules += _linear(rf"{here}attn\.proj", f"{there}.attn.proj")
-        rules += _linear(rf"{here}mlp\.fc1", f"{there}.fc1")
-        rules += _linear(rf"{here}mlp\.fc2", f"{there}.fc2")
-    rules += torch_norm("(?:fc_)?norm", "norm") + _linear("head", "head")
+        rules += torch_layer(rf"{here}attn\.qkv", f"{there}.attn.qkv")
+        rules += torch_layer(rf"{here}attn\.proj", f"{there}.attn.proj")
+        rules += torch_layer(rf"{here}mlp\.fc1", f"{there}.fc1")
+        rules += torch_layer(rf"{here}mlp\.fc2", f"{there}.fc2")
+    rules += torch_norm("(?:fc_)?norm", "norm") + torch_layer("head", "head")
     return Scheme("timm", r"patch_embed\.proj\.weight", rules)
 
 
 def _torchvision(config: ViTConfig) -> Scheme:
     rules = [
-        *_patches("conv_proj"),
+        *torch_layer("conv_proj", "patches", "conv"),
         Rule("class_token", "class_token"),
         Rule(r"encoder\.pos_embedding", "position"),
     ]
@@ -78,9 +67,9 @@ def _torchvision(config: ViTConfig) -> Scheme:
             Rule(rf"{here}self_attention\.in_proj_weight", f"{there}.attn.qkv.kernel", "linear"),
             Rule(rf"{here}self_attention\.in_proj_bias", f"{there}.attn.qkv.bias"),
         ]
-        rules += _linear(rf"{here}self_attention\.out_proj", f"{there}.attn.proj")
+        rules += torch_layer(rf"{here}self_attention\.out_proj", f"{there}.attn.proj")
         # Files older than torchvision 0.14 call the two linear layers linear_1 and linear_2.
-        rules += _linear(rf"{here}mlp\.(?:0|linear_1)", f"{there}.fc1")
-        rules += _linear(rf"{here}mlp\.(?:3|linear_2)", f"{there}.fc2")
-    rules += torch_norm(r"encoder\.ln", "norm") + _linear(r"heads\.head", "head")
+        rules += torch_layer(rf"{here}mlp\.(?:0|linear_1)", f"{there}.fc1")
+        rules += torch_layer(rf"{here}mlp\.(?:3|linear_2)", f"{there}.fc2")
+    rules += torch_norm(r"encoder\.ln", "norm") + torch_layer(r"heads\.head", "head")
     return Scheme("torchvision", r"conv_proj\.weight", rules)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,68 +150,55 @@ class Architecture:
         return convert(self.network, config, self.schemes(config), tensors, source=source)
 
 
-def _rows(
-    network: Any, configs: Iterable[Any], schemes: Schemes, configure: Configure | None = None
-) -> dict[str, Architecture]:
-    rows = (Architecture(network, config, schemes, configure) for config in configs)
-    return {row.name: row for row in rows}
+def _rows() -> Iterator[Architecture]:
+    for port, network, configs in _PORTS:
+        schemes = getattr(port, "schemes", lambda config: ())  # else the variables' own names
+        for config in configs:
+            yield Architecture(network, config, schemes, getattr(port, "configure", None))
+    for task in taskonomy.TASKS.values():
+        config = taskonomy.TaskonomyConfig(channels_in=task.channels_in)
+        yield Architecture(taskonomy.TaskonomyEncoder, config, taskonomy.schemes, task=task)
 
 
-def _taskonomy(task: taskonomy.Task) -> Architecture:
-    config = taskonomy.TaskonomyConfig(channels_in=task.channels_in)
-    return Architecture(taskonomy.TaskonomyEncoder, config, taskonomy.schemes, task=task)
-
-
-ARCHITECTURES: Mapping[str, Architecture] = {
-    **_rows(
-        vgg.VGG,
-        [vgg.VGGConfig(depth, norm) for depth in (11, 13, 16, 19) for norm in (False, True)],
-        vgg.schemes,
-    ),
-    **_rows(
+# Package, network and configurations of each port.
+_PORTS: tuple[tuple[Any, Any, Sequence[PortConfig]], ...] = (
+    (vgg, vgg.VGG, [vgg.VGGConfig(n, norm) for n in (11, 13, 16, 19) for norm in (False, True)]),
+    (
+        resnet,
         resnet.ResNet,
         [
             *(resnet.ResNetConfig(depth) for depth in (18, 34, 50, 101, 152)),
             *(resnet.ResNetConfig(depth, "cifar", 10) for depth in (8, 20, 32, 44, 56, 110)),
         ],
-        resnet.schemes,
-        resnet.configure,
     ),
-    **_rows(
+    (
+        mobilenet_v1,
         mobilenet_v1.MobileNetV1,
         [mobilenet_v1.MobileNetV1Config(width) for width in (0.25, 0.5, 0.75, 1.0)],
-        mobilenet_v1.schemes,
-        mobilenet_v1.configure,
     ),
-    **_rows(
+    (
+        mobilenet_v2,
         mobilenet_v2.MobileNetV2,
         [mobilenet_v2.MobileNetV2Config(width) for width in (0.35, 0.5, 0.75, 1.0, 1.4)],
-        mobilenet_v2.schemes,
-        mobilenet_v2.configure,
     ),
-    **_rows(
+    (
+        efficientnet_lite,
         efficientnet_lite.EfficientNetLite,
         [efficientnet_lite.EfficientNetLiteConfig(size) for size in range(5)],
-        efficientnet_lite.schemes,
     ),
-    **_rows(
-        vit.ViT,
-        [vit.ViTConfig(size, patch) for size in "sbl" for patch in (8, 14, 16, 32)],
-        vit.schemes,
-        vit.configure,
-    ),
-    **_rows(
+    (vit, vit.ViT, [vit.ViTConfig(size, patch) for size in "sbl" for patch in (8, 14, 16, 32)]),
+    (
+        convnext,
         convnext.ConvNeXt,
         [convnext.ConvNeXtConfig(size) for size in ("tiny", "small", "base", "large")],
-        convnext.schemes,
     ),
-    **_rows(
+    (
+        encoder,
         encoder.Encoder,
         [encoder.EncoderConfig(block) for block in ("residual", "plain", "separable")],
-        lambda config: (),  # under the own names of their variables
     ),
-    **{task.model: _taskonomy(task) for task in taskonomy.TASKS.values()},
-}
+)
+ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in _rows()}
 
 
 def list_architectures() -> tuple[str, ...]:

@@ -213,19 +213,16 @@ def _entry(fields: Mapping[str, Any], where: str) -> Entry:
 
 def _input(fields: Mapping[str, Any]) -> InputSpec:
     """An `InputSpec` of TOML's lists, in which 255 stands for 255.0 too."""
-    values: dict[str, Any] = {}
+    values = dict(fields)
     for field, value in fields.items():
         if field in ("size", "hole"):
             if not _numbers(value, int) or len(value) != 2:
                 raise DeparaError(f"input: {field} must be two whole numbers, got {value!r}")
-            values[field] = tuple(value)
         elif field in ("scale", "mean", "std", "clip"):
             if not _numbers(value, int, float):
                 raise DeparaError(f"input: {field} must be a list of numbers, got {value!r}")
-            values[field] = tuple(map(float, value))
-        elif isinstance(value, {"resize": int, "channels": str}.get(field, object)):
-            values[field] = value
-        else:
+            values[field] = list(map(float, value))
+        elif not isinstance(value, {"resize": int, "channels": str}.get(field, object)):
             raise DeparaError(f"input: {field} cannot be {value!r}")
     try:
         return InputSpec(**values)
