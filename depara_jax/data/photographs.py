@@ -44,7 +44,7 @@ SHORT_SIDE = 384
 TILE = 96
 TILE_SPLITS = ("train", "probe", "train", "validation", "train", "probe")
 MIN_STD = 4.0
-STRIDES = {"train": 8, "validation": 8, "probe": 32}
+STRIDE = 8  # of the grid; patches of the probe do not overlap
 PER_PHOTOGRAPH = {"train": 480, "validation": 60, "probe": 40}
 
 
@@ -101,7 +101,7 @@ def patches(
     """
     if split not in SPLITS:
         raise UnknownNameError("split of the packaged photographs", split, SPLITS)
-    stride = (size if split == "probe" else STRIDES[split]) if stride is None else stride
+    stride = (size if split == "probe" else STRIDE) if stride is None else stride
     count = PER_PHOTOGRAPH[split] if per_photograph is None else per_photograph
     if not 1 <= size <= TILE or stride < 1 or count < 1:
         raise DeparaError(

@@ -15,14 +15,9 @@ import numpy as np
 
 from depara_jax.errors import DeparaError
 
-__all__ = ["graph_tensors", "is_graph"]
+__all__ = ["graph_tensors"]
 
 _KINDS = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise", "FULLY_CONNECTED": "linear"}
-
-
-def is_graph(names: Any) -> bool:
-    """Whether an archive's entries are those of the graph format."""
-    return "graph" in names
 
 
 def graph_tensors(arrays: Mapping[str, np.ndarray], *, source: str) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
-from depara_jax.weights.graph_format import graph_tensors, is_graph
+from depara_jax.weights.graph_format import graph_tensors
 from depara_jax.weights.tf_checkpoint import is_tf_checkpoint, read_tf_checkpoint
 
 __all__ = ["READERS", "file_sha256", "read_metadata", "read_tensors", "write_safetensors"]
@@ -158,7 +158,7 @@ def _read_npz(path: Path) -> Tensors:
                     if "allow_pickle" not in str(error):
                         raise
                     raise DeparaError(_would_run_code(path, f"object array {name!r}")) from error
-        if is_graph(tensors):
+        if "graph" in tensors:
             return graph_tensors(tensors, source=f"weights file {path}")
         return tensors
 

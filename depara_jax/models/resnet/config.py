@@ -1,4 +1,4 @@
-"""The shape of a ResNet as one frozen, hashable value, and the addresses that follow from it."""
+"""The shape of a ResNet as one frozen, hashable value, and the layer names that follow from it."""
 
 import dataclasses
 from typing import Literal

@@ -36,7 +36,7 @@ from depara_jax.weights.cache import read_converted, remember, remembered
 from depara_jax.weights.readers import file_sha256, read_tensors
 from depara_jax.weights.tf_checkpoint import is_tf_checkpoint
 
-__all__ = ["ARCHITECTURES", "Architecture", "build_model", "list_architectures"]
+__all__ = ["ARCHITECTURES", "Architecture", "build_model"]
 
 Schemes = Callable[[Any], Sequence[Scheme]]
 Configure = Callable[[Any, Mapping[str, Any]], Any]
@@ -201,11 +201,6 @@ _PORTS: tuple[tuple[Any, Any, Sequence[PortConfig]], ...] = (
 ARCHITECTURES: Mapping[str, Architecture] = {row.name: row for row in _rows()}
 
 
-def list_architectures() -> tuple[str, ...]:
-    """Names that `build_model` knows."""
-    return tuple(ARCHITECTURES)
-
-
 def build_model(
     name: str,
     *,
@@ -218,7 +213,7 @@ def build_model(
     """A network of a known architecture, with weights from a file or from a seed.
 
     Args:
-      name: one of `list_architectures()`.
+      name: one of `ARCHITECTURES`.
       weights: a .safetensors, .npz, .pth or .pt file under the original framework's tensor names;
         for Taskonomy's encoders also the prefix of a TensorFlow checkpoint.
       random_seed: seed of random weights; give this or `weights`.

@@ -46,11 +46,6 @@ __all__ = ["FILE", "FORMAT", "Entry", "Manifest", "read_manifest", "zoo_names"]
 FORMAT = 1
 FILE = "zoo.toml"  # in a zoo's folder
 _PACKAGED = Path(__file__).resolve().parents[2] / "zoo"
-_TEXTS = ("name", "architecture", "factory", "weights", "sha256", "task", "licence", "encoder")
-_FIELDS = {
-    **dict.fromkeys(_TEXTS, str),
-    "num_classes": int, "configuration": dict, "input": dict, "note": str,
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +80,11 @@ class Entry:
     configuration: Mapping[str, Any] | None = None
     input: InputSpec | None = None
     note: str | None = None
+
+
+# What TOML gives for each of these.
+_KINDS = {field.name: str for field in dataclasses.fields(Entry)}
+_KINDS |= {"num_classes": int, "configuration": dict, "input": dict}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,9 +184,9 @@ def _parsed(path: Path, *stamp: int) -> Manifest:
 
 def _entry(fields: Mapping[str, Any], where: str) -> Entry:
     for field, value in fields.items():
-        if field not in _FIELDS:
-            raise DeparaError(f"{where}: {UnknownNameError('field', field, _FIELDS)}")
-        if not isinstance(value, _FIELDS[field]):
+        if field not in _KINDS:
+            raise DeparaError(f"{where}: {UnknownNameError('field', field, _KINDS)}")
+        if not isinstance(value, _KINDS[field]):
             raise DeparaError(f"{where}: {field} cannot be {value!r}")
     if not fields.get("name") or any(c in fields["name"] for c in "=,/"):
         raise DeparaError(f"{where}: it needs a name without '=', ',' and '/'")
