@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,6 +29,32 @@ __all__ = ["EncoderClassifier", "encoder_network", "network_of", "vgg_network"]
 _BINS = 4  # per side, between an encoder's output and its classes
 
 
+def _unit(name: str, *steps: str | Callable[[Any], Any]) -> Unit:
+    """A unit of parts of the module, by their dotted paths, and of functions between them."""
+    owns = tuple(step for step in steps if isinstance(step, str))
+    return Unit(name, owns, functools.partial(_run, steps))
+
+
+def _run(steps: tuple[Any, ...], module: Any, x: Any, mode: Mode) -> jax.Array:
+    for step in steps:
+        x = mode.call(_part(module, step), x) if isinstance(step, str) else step(x)
+    return x
+
+
+def _part(module: Any, path: str) -> Any:
+    for name in path.split("."):
+        module = module[int(name)] if name.isdigit() else getattr(module, name)
+    return module
+
+
+def _averages(x: jax.Array, *, bins: int) -> jax.Array:
+    return adaptive_avg_pool(x, bins, bins).reshape(x.shape[0], -1)
+
+
+def _max_pool(x: jax.Array) -> jax.Array:
+    return max_pool(x, 3, stride=2, padding="torch")
+
+
 def _wrapped(network: Any, config: Any, values: Values, name: str) -> Model:
     variables = nested_variables(values, variable_shapes(network, config))
     return port_model(network, config, variables=variables, spec=port_spec(config, name=name))
@@ -48,34 +76,19 @@ def _classifier_network(network: Any, config: Any, units: list[Unit]) -> Network
 @functools.cache
 def vgg_network(config: VGGConfig) -> Network:
     """A VGG; its 18 cut points (VGG-19) are the outputs of the ReLUs."""
-    kinds = [kind for kind, _ in config.feature_modules]
-    units, pending = [], []
-    for i, kind in enumerate(kinds):
-        pending.append(i)
+    units, steps = [], []
+    for i, (kind, _) in enumerate(config.feature_modules):
+        steps.append(f"features.{i}")
         if kind == "activation":
-            owns = tuple(f"features.{k}" for k in pending if kinds[k] in ("conv", "norm"))
-            units.append(Unit(f"features.{i}", owns, functools.partial(_features, tuple(pending))))
-            pending = []
-    last_pool = pending[0]
-    for first, last, owned in ((0, 1, 0), (2, 4, 3), (5, 6, 6)):
-        run = functools.partial(_classifier, last_pool, range(first, last + 1))
-        units.append(Unit(f"classifier.{last}", (f"classifier.{owned}",), run))
+            units.append(_unit(f"features.{i}", *steps))
+            steps = []
+    averages = functools.partial(_averages, bins=7)
+    units += [
+        _unit("classifier.1", *steps, averages, "classifier.0", "classifier.1"),
+        _unit("classifier.4", "classifier.2", "classifier.3", "classifier.4"),
+        _unit("classifier.6", "classifier.5", "classifier.6"),
+    ]
     return _classifier_network(VGG, config, units)
-
-
-def _features(indices: tuple[int, ...], module: VGG, x: jax.Array, mode: Mode) -> jax.Array:
-    for i in indices:
-        x = mode.call(module.features[i], x)
-    return x
-
-
-def _classifier(last_pool: int, indices: range, module: VGG, x: jax.Array, mode: Mode) -> jax.Array:
-    if indices[0] == 0:
-        x = adaptive_avg_pool(module.features[last_pool](x), 7, 7)
-        x = x.reshape(x.shape[0], -1)
-    for i in indices:
-        x = mode.call(module.classifier[i], x)
-    return x
 
 
 class EncoderClassifier(nnx.Module):
@@ -92,10 +105,9 @@ def encoder_network(config: EncoderConfig, classes: int) -> Network:
     places = ("stem", *(f"blocks.{k}" for k in range(len(config.widths))), "head")
     units = []
     for stage, place in zip(config.stages, places, strict=True):
-        part = f"encoder.{place}"
-        run = functools.partial(_encoder_stage, part, f"{stage}.pre" in config.layers)
-        units.append(Unit(stage, (part,), run))
-    units.append(Unit("classifier", ("classifier",), _encoder_head))
+        rectified = [jax.nn.relu] if f"{stage}.pre" in config.layers else []
+        units.append(_unit(stage, f"encoder.{place}", *rectified))
+    units.append(_unit("classifier", functools.partial(_averages, bins=_BINS), "classifier"))
 
     def make(rngs: nnx.Rngs) -> EncoderClassifier:
         return EncoderClassifier(config, classes, rngs)
@@ -115,47 +127,17 @@ def encoder_network(config: EncoderConfig, classes: int) -> Network:
     )
 
 
-def _encoder_stage(
-    part: str, rectified: bool, module: EncoderClassifier, x: jax.Array, mode: Mode
-) -> jax.Array:
-    x = mode.call(_at(module, part), x)
-    return jax.nn.relu(x) if rectified else x
-
-
-def _at(module: Any, part: str) -> Any:
-    """A part of a module by its dotted path."""
-    for step in part.split("."):
-        module = module[int(step)] if step.isdigit() else getattr(module, step)
-    return module
-
-
-def _encoder_head(module: EncoderClassifier, x: jax.Array, mode: Mode) -> jax.Array:
-    x = adaptive_avg_pool(x, _BINS, _BINS)
-    return mode.call(module.classifier, x.reshape(x.shape[0], -1))
-
-
 @functools.cache
 def resnet_network(config: ResNetConfig) -> Network:
     """A ResNet; cut after the stem or a unit."""
-    inner = [f"stages.{b}.{u}" for b, count in enumerate(config.units) for u in range(count)]
-    units = []
-    for stage, part in zip(config.stages, ("stem", *inner), strict=True):
-        pooled = config.stem_pool is not None and part == inner[0]
-        units.append(Unit(stage, (part,), functools.partial(_resnet_stage, part, pooled)))
-    units.append(Unit("fc", ("fc",), _resnet_head))
+    units = [_unit("stem", "stem", operator.itemgetter(1), jax.nn.relu)]
+    pool = [] if config.stem_pool is None else [_max_pool]
+    parts = (f"stages.{b}.{u}" for b, count in enumerate(config.units) for u in range(count))
+    for stage, part in zip(config.stages[1:], parts, strict=True):
+        units.append(_unit(stage, *pool, part, operator.itemgetter(2)))
+        pool = []
+    units.append(_unit("fc", lambda x: x.mean(axis=(1, 2)), "fc"))
     return _classifier_network(ResNet, config, units)
-
-
-def _resnet_stage(part: str, pooled: bool, module: ResNet, x: jax.Array, mode: Mode) -> jax.Array:
-    if part == "stem":
-        return jax.nn.relu(mode.call(module.stem, x)[1])
-    if pooled:
-        x = max_pool(x, 3, stride=2, padding="torch")
-    return mode.call(_at(module, part), x)[2]
-
-
-def _resnet_head(module: ResNet, x: jax.Array, mode: Mode) -> jax.Array:
-    return mode.call(module.fc, x.mean(axis=(1, 2)))
 
 
 def network_of(model: Model, classes: int) -> Network:
