@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.errors import DeparaError
 from depara_jax.models.model import Model
 from depara_jax.spec import InputSpec
 from depara_jax.types import Array
@@ -225,9 +225,6 @@ class _Chosen:
 
     def __call__(self, variables: Any, images: Array) -> dict[str, jax.Array]:
         out = self.forward(variables, images)
-        for layer in self.layers:
-            if layer not in out:
-                raise UnknownNameError("layer", layer, out)
         return {layer: out[layer] for layer in self.layers}
 
 
