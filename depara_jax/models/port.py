@@ -201,18 +201,9 @@ def port_spec(
             f"{name} takes {config.input.n_channels} channel(s), but the preprocessing gives "
             f"{input.n_channels}"
         )
-    return ModelSpec(
-        name=name,
-        architecture=config.architecture,
-        input=input,
-        layers=config.layers,
-        encoder=config.encoder,
-        logits=config.logits,
-        points=config.points,
-        task=task,
-        zoo=zoo,
-        sha256=sha256,
-    )
+    fields = ("architecture", "layers", "encoder", "logits", "points")
+    said = {field: getattr(config, field) for field in fields}
+    return ModelSpec(name=name, input=input, task=task, zoo=zoo, sha256=sha256, **said)
 
 
 def port_model(

@@ -71,14 +71,10 @@ class VGGConfig(PortConfig):
     @property
     def feature_modules(self) -> tuple[tuple[Kind, int], ...]:
         """(kind, channels) of each module of `features`, whose index is its name's."""
-        modules: list[tuple[Kind, int]] = []
-        block: list[Kind] = ["conv", "norm", "activation"]
-        if not self.batch_norm:
-            block.remove("norm")
-        for width, count in zip(self.stage_widths, _CONVOLUTIONS[self.depth], strict=True):
-            stage: list[Kind] = [*(block * count), "pool"]
-            modules.extend((kind, width) for kind in stage)
-        return tuple(modules)
+        norm: list[Kind] = ["norm"] if self.batch_norm else []
+        block: list[Kind] = ["conv", *norm, "activation"]
+        stages = zip(self.stage_widths, _CONVOLUTIONS[self.depth], strict=True)
+        return tuple((kind, width) for width, n in stages for kind in (*(block * n), "pool"))
 
     def features_of(self, *kinds: Kind) -> tuple[str, ...]:
         """Names of the modules of `features` of these kinds, shallow to deep."""
