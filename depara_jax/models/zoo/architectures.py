@@ -97,25 +97,7 @@ class Architecture:
             sha256=sha256,
         )  # fmt: skip
 
-    def build(
-        self,
-        weights: str | os.PathLike[str] | None,
-        seed: int | None,
-        *,
-        num_classes: int | None = None,
-        configuration: Mapping[str, Any] | None = None,
-        input: InputSpec | None = None,
-    ) -> Model:
-        """The network with the weights of a file, or else drawn from a seed."""
-        if weights is None:
-            config, sha256 = self.configured(num_classes, configuration), None
-            variables = random_variables(self.network, config, jax.random.key(seed or 0))
-        else:
-            config, variables, sha256 = self._read(Path(weights), num_classes, configuration)
-        spec = self.spec(config, input=input, sha256=sha256)
-        return port_model(self.network, config, variables=variables, spec=spec)
-
-    def _read(
+    def read(
         self, weights: Path, asked: int | None, configuration: Mapping[str, Any] | None
     ) -> tuple[Any, Any, str | None]:
         """Configuration, variables and digest of a file; other frameworks' are converted once."""
@@ -234,6 +216,12 @@ def build_model(
             f"architecture {name!r}: give a weights file or a random seed, "
             f"got {'neither' if weights is None else 'both'}"
         )
-    return ARCHITECTURES[name].build(
-        weights, random_seed, num_classes=num_classes, configuration=configuration, input=input
-    )
+    architecture, sha256 = ARCHITECTURES[name], None
+    network = architecture.network
+    if weights is None:
+        config = architecture.configured(num_classes, configuration)
+        variables = random_variables(network, config, jax.random.key(random_seed or 0))
+    else:
+        config, variables, sha256 = architecture.read(Path(weights), num_classes, configuration)
+    spec = architecture.spec(config, input=input, sha256=sha256)
+    return port_model(network, config, variables=variables, spec=spec)
