@@ -10,8 +10,6 @@ from depara_jax.errors import DegenerateError
 from depara_jax.evaluation.confidence import percentile_interval
 from depara_jax.evaluation.correlation import spearman
 
-__all__ = ["draws", "interval", "rank_correlation", "regret"]
-
 
 def rank_correlation(
     scores: np.ndarray, truth: np.ndarray, *, least: int = 2, undefined: float = np.nan

@@ -22,8 +22,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from depara_jax.errors import DeparaError
 
-__all__ = ["Report", "command", "progress"]
-
 STOPPED = 130  # what shells give for SIGINT
 
 

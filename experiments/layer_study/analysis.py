@@ -9,8 +9,6 @@ from experiments.common.judge import draws, interval, rank_correlation
 from experiments.common.judge import regret as first_pick_regret
 from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
 
-__all__ = ["LAMBDAS", "METHODS", "certain", "lambda_curve", "method_scores", "regret", "table_rows"]
-
 LAMBDAS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0, 100.0)
 # What the paper took for the larger and the smaller data size.
 PAPER_LAMBDA = {"large": 1.0, "small": 10.0}

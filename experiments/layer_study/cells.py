@@ -32,8 +32,6 @@ from experiments.common.cells import Cells
 from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import split_target
 
-__all__ = ["Target", "is_finished", "load_source", "target_network", "transfer_cells"]
-
 
 class Target:
     """A target's images: training subsets by data size, probe images, test images."""

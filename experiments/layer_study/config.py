@@ -6,8 +6,6 @@ from typing import Any
 from depara_jax.errors import DeparaError
 from depara_jax.training import TrainConfig
 
-__all__ = ["LABELLED", "PAIRED", "RECIPES", "StudyConfig"]
-
 RECIPES = ("paper", "default")
 # Estimators of each layer's features with the training images' labels ...
 LABELLED = ("logme", "knn")

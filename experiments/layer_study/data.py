@@ -18,8 +18,6 @@ from depara_jax.files import load_arrays
 from depara_jax.training import Examples, Split, make_split
 from depara_jax.training.examples import fitted
 
-__all__ = ["SIZE", "TARGETS", "load_target", "split_target"]
-
 SIZE = 32
 FRACTIONS = {"train": 0.5, "probe": 0.15, "test": 0.3}
 TAKEN = 4000  # images of the larger sets

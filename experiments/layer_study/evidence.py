@@ -16,8 +16,6 @@ from experiments.common.cells import Cells
 from experiments.layer_study.cells import Target
 from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
 
-__all__ = ["layer_evidence"]
-
 
 def layer_evidence(
     source_name: str, source: Model, target: Target, networks: Mapping[str, Model], cells: Cells

@@ -28,8 +28,6 @@ from experiments.layer_study.config import StudyConfig
 from experiments.layer_study.data import load_target
 from experiments.layer_study.evidence import layer_evidence
 
-__all__ = ["main", "run"]
-
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
 

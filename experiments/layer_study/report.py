@@ -12,6 +12,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
 from depara_jax.reporting import save_figure
 from depara_jax.reporting.style import COLORS, GRAY, INK, new_figure, tidy
+from experiments.common.cells import readable
 from experiments.common.tables import markdown
 from experiments.layer_study.analysis import (
     LAMBDAS,
@@ -24,8 +25,6 @@ from experiments.layer_study.analysis import (
     table_rows,
 )
 
-__all__ = ["write_report"]
-
 
 def write_report(results: Path, figures: Path) -> list[str]:
     """Writes curves.png and lambda.png; returns the tables as lines of markdown.
@@ -33,11 +32,9 @@ def write_report(results: Path, figures: Path) -> list[str]:
     Raises:
       DeparaError: the results cannot be read.
     """
-    try:
+    with readable(f"results {results}", "run the study"):
         found = json.loads(results.read_text(encoding="utf-8"))
         settings = found["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(f"results {results} cannot be read ({error}); run the study") from error
     if not figures.is_dir():
         raise DeparaError(f"--figures {figures} is not a folder")
     save(curves(settings), figures / "curves.png")

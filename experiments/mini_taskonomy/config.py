@@ -1,12 +1,9 @@
 """What a training run is made of, as one frozen, hashable value."""
 
 import dataclasses
-from typing import Any
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import EncoderConfig
-
-__all__ = ["PATCH", "SIZE", "TrainConfig"]
 
 PATCH = 48  # side of the patches that are cut from the photographs
 SIZE = 32  # side of the images that the encoders see, cropped at random out of a patch
@@ -53,7 +50,3 @@ class TrainConfig:
                 f"TrainConfig: the tasks give RGB images of {SIZE} pixels, the encoder takes "
                 f"{self.encoder.input.shape}"
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """The configuration as plain JSON values."""
-        return dataclasses.asdict(self)

@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from depara_jax.data import photographs
 from experiments.mini_taskonomy.config import PATCH
 
-__all__ = ["Data", "load_data"]
-
 
 class Data(NamedTuple):
     """Patches on the device: uint8 [n, 48, 48, 3], and the photograph [n] that each is from."""

@@ -21,8 +21,6 @@ from experiments.mini_taskonomy.tasks import Task, compiled_batch
 from experiments.mini_taskonomy.train import Fit
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["Scores", "evaluate", "evaluation_batch", "scores_of", "trivial_scores"]
-
 EVALUATION_SEED = 7  # of the validation images' crops and corruptions, the same for every network
 
 

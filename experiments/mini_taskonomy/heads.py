@@ -12,8 +12,6 @@ from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.tasks import Task, compiled_batch
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["Statistics", "apply_head", "errors", "init_head", "normalized", "target_statistics"]
-
 STATISTICS_SEED = 11
 
 

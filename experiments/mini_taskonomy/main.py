@@ -22,8 +22,6 @@ from experiments.mini_taskonomy.data import load_data
 from experiments.mini_taskonomy.package import check, package
 from experiments.mini_taskonomy.tasks import TASKS, task_named
 
-__all__ = ["main", "run"]
-
 PACKAGED = Path(depara_jax.__file__).parent / "zoo" / "mini"
 ZOO = TrainConfig()
 QUICK = dataclasses.replace(ZOO, steps=60)

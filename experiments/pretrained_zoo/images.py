@@ -15,8 +15,6 @@ from depara_jax.errors import DeparaError, UnknownNameError
 from experiments.layer_study.data import load_target
 from experiments.pretrained_zoo.config import PROBE, TARGETS
 
-__all__ = ["Labelled", "held_back", "probe_images", "probe_of", "target_images"]
-
 
 class Labelled(NamedTuple):
     """Images of one target task, in a seeded order.

@@ -7,8 +7,6 @@ import numpy as np
 
 from experiments.common.judge import draws, interval, rank_correlation, regret
 
-__all__ = ["Scores", "judge", "summarise"]
-
 RESAMPLES = 1000
 LEAST = 3  # networks that have an order to speak of
 Scores = Mapping[str, float | None]  # {network: score}; None where it is not defined

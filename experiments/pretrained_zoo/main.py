@@ -14,8 +14,6 @@ from experiments.pretrained_zoo.report import report, tables_of
 from experiments.pretrained_zoo.similarity import TWINS
 from experiments.pretrained_zoo.study import Study
 
-__all__ = ["extract", "main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses, makes the cells that are missing, and reports."""

@@ -11,7 +11,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.reporting.heatmaps import similarity_heatmap
 from depara_jax.reporting.style import save_figure
 from depara_jax.reporting.trees import similarity_tree
-from experiments.common.cells import write_text
+from experiments.common.cells import readable, write_text
 from experiments.pretrained_zoo.config import StudyConfig
 from experiments.pretrained_zoo.images import held_back
 from experiments.pretrained_zoo.judging import judge, summarise
@@ -26,12 +26,9 @@ from experiments.pretrained_zoo.study import Study
 from experiments.pretrained_zoo.tables import counted, tables
 from experiments.pretrained_zoo.transfer import (
     LABELLED,
-    baselines,
     scores_with_target,
     weight_count,
 )
-
-__all__ = ["report", "tables_of"]
 
 _REFERENCE = "trained on ImageNet"
 _ELSEWHERE = "accuracy on the other targets"
@@ -44,12 +41,8 @@ def tables_of(path: Path) -> list[str]:
     Raises:
       DeparaError: it cannot be read.
     """
-    try:
+    with readable(f"results {path}", "run the study"):
         return tables(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(
-            f"results {path} cannot be read ({type(error).__name__}: {error}); run the study"
-        ) from error
 
 
 def report(config: StudyConfig) -> list[str]:
@@ -99,13 +92,14 @@ def _transfer(study: Study, graphs: Cells) -> dict[str, Any]:
     """Everything that part 2 says, the twins counted once; empty without a target's cells."""
     twins = {second for _, second in TWINS}
     names = [name for name in graphs if name not in twins]
-    specs = {name: study.specs[name] for name in names}
-    prior = baselines(
-        {n: int(np.prod(spec.input.size)) for n, spec in specs.items()},
-        {n: weight_count(study.load(n)) for n in names},
-        {n: str(spec.task) for n, spec in specs.items()},
-        {n: graphs[n]["features"].shape[1] for n in names},
-    )
+    specs = study.specs
+    # Scores that look at no image: what anyone knows of a network beforehand.
+    prior = {
+        "input pixels": {n: float(np.prod(specs[n].input.size)) for n in names},
+        "number of weights": {n: float(weight_count(study.load(n))) for n in names},
+        "feature width": {n: float(graphs[n]["features"].shape[1]) for n in names},
+        _REFERENCE: {n: float("ImageNet" in str(specs[n].task)) for n in names},
+    }
     targets = {t: _target(study, t, names, graphs, prior) for t in study.targets}
     found = {t: row for t, row in targets.items() if row}
     if not found:
@@ -159,7 +153,7 @@ def _target(
             part: {name: np.atleast_1d(cell[part]).tolist() for name, cell in tuned.items()}
             for part in ("accuracy", "probe", "seconds") if tuned
         },
-        "scores": with_target | with_labels | {k: dict(v) for k, v in prior.items()},
+        "scores": with_target | with_labels | prior,
         "seconds": {e: s / len(cells) for e, s in seconds.items()},
     }  # fmt: skip
 

@@ -14,17 +14,6 @@ from depara_jax.graph import edges_of
 from experiments.common.judge import interval
 from experiments.pretrained_zoo.config import GRIDS
 
-__all__ = [
-    "TWINS",
-    "family",
-    "graph_of",
-    "grid_effect",
-    "grouping",
-    "matrices",
-    "signatures",
-    "twin_ranks",
-]
-
 # Nearly the same checkpoint; the same trunk. The second of each is left out of all counts.
 TWINS = (("mnv2", "mnv2_tf2"), ("posenet", "bodypix"))
 FEATURE_MEASURES = {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}  # rows of ESTIMATORS

@@ -21,7 +21,7 @@ from depara_jax.models import Model, list_models, load_model
 from depara_jax.walk import View, Walk, layer_features
 from experiments.common.cells import Cells
 from experiments.pretrained_zoo.config import GRIDS, StudyConfig
-from experiments.pretrained_zoo.finetune import TEST, TRAIN, fine_tuned
+from experiments.pretrained_zoo.finetune import TEST, TRAIN, fine_tuned, train_target
 from experiments.pretrained_zoo.images import (
     Labelled,
     held_back,
@@ -29,10 +29,7 @@ from experiments.pretrained_zoo.images import (
     probe_of,
     target_images,
 )
-from experiments.pretrained_zoo.target import train_target
 from experiments.pretrained_zoo.transfer import labelled_scores
-
-__all__ = ["Study", "graph_arrays"]
 
 TARGET_IMAGES = 2000  # that a target's own network learns from
 Found = dict[str, Any]

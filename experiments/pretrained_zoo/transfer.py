@@ -13,15 +13,6 @@ from depara_jax.models import Model
 from depara_jax.training import flat_values
 from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, graph_of, signatures
 
-__all__ = [
-    "LABELLED",
-    "baselines",
-    "labelled_scores",
-    "scores_with_target",
-    "standard",
-    "weight_count",
-]
-
 # The last is of the networks that have classes of their own.
 LABELLED = (
     "logme", "h_score_shrinkage", "gbc_spherical", "transrate", "knn", "pactran_gaussian",
@@ -91,21 +82,6 @@ def scores_with_target(
             found[measure][name] = float(theirs[measure] @ ours[measure])
             seconds[measure] += (time.process_time() - began) / len(FEATURE_MEASURES)
     return found, seconds
-
-
-def baselines(
-    pixels: Mapping[str, int],
-    weights: Mapping[str, int],
-    tasks: Mapping[str, str],
-    widths: Mapping[str, int],
-) -> dict[str, dict[str, float | None]]:
-    """Scores that look at no image: what anyone knows of a network beforehand."""
-    return {
-        "input pixels": {name: float(value) for name, value in pixels.items()},
-        "number of weights": {name: float(value) for name, value in weights.items()},
-        "feature width": {name: float(value) for name, value in widths.items()},
-        "trained on ImageNet": {name: float("ImageNet" in task) for name, task in tasks.items()},
-    }
 
 
 def weight_count(model: Model) -> int:

@@ -29,8 +29,6 @@ from depara_jax.training.checkpoints import tree_digest
 from experiments.common.run import Report
 from experiments.syn2real.config import SynConfig
 
-__all__ = ["Domain", "Networks"]
-
 
 class Domain:
     """One of the two image sets, split 70% / 10% / 20% by class, seed and file name."""

@@ -27,8 +27,6 @@ from experiments.syn2real.cells import Domain, Networks
 from experiments.syn2real.config import LAMBDAS, SOURCES, SynConfig
 from experiments.syn2real.table import draw, lines, read_table
 
-__all__ = ["DRY_RUN", "main", "run"]
-
 # Six conv channels at most, 32 pixels, two epochs, random images: that everything runs, in seconds.
 DRY_RUN = SynConfig(
     width=1 / 64,

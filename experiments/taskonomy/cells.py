@@ -21,8 +21,6 @@ from experiments.common.cells import Cells
 from experiments.common.run import Report
 from experiments.taskonomy.config import ExperimentConfig
 
-__all__ = ["Evidence", "collect"]
-
 
 class Evidence(NamedTuple):
     """All cells of a run, joined.

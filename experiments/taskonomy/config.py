@@ -9,8 +9,6 @@ from depara_jax.models.taskonomy import TaskonomyConfig
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
 from depara_jax.selection.model_selection import refuse_logits
 
-__all__ = ["ESTIMATORS", "PROBE_SETS", "ExperimentConfig", "ProbeSet"]
-
 # method -> (row of `depara_jax.estimators.ESTIMATORS`, whether features are centred first as in the
 # authors' code, whose RSA baseline is that of the centred ones)
 ESTIMATORS: Mapping[str, tuple[str, bool]] = MappingProxyType(

@@ -24,8 +24,6 @@ from experiments.taskonomy import pool, results
 from experiments.taskonomy.cells import collect
 from experiments.taskonomy.config import PROBE_SETS, ExperimentConfig
 
-__all__ = ["DRY_RUN", "main", "run"]
-
 # Random weights, five narrow bottlenecks instead of sixteen, 32 pixels: seconds, not hours.
 DRY_RUN = ExperimentConfig(
     size=32,

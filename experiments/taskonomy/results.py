@@ -26,17 +26,6 @@ from experiments.common.tables import markdown
 from experiments.taskonomy.cells import Evidence
 from experiments.taskonomy.config import ESTIMATORS, PROBE_SETS, ExperimentConfig
 
-__all__ = [
-    "evaluate_methods",
-    "lines",
-    "similarities",
-    "similarity_file",
-    "table1",
-    "truth",
-    "undecided",
-    "write_curves",
-]
-
 TABLE1_LEAVES_OUT = "class_places"
 
 
