@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import docstring_parser
 from rich.console import Console
@@ -25,19 +25,15 @@ from depara_jax.errors import DeparaError
 STOPPED = 130  # what shells give for SIGINT
 
 
-class Report(Protocol):
-    """Called as work goes on."""
-
-    def __call__(self, line: str, done: int, total: int, note: str = "") -> None:
-        """Moves one of the lines of the display; the note stands behind its name."""
-        ...
+# report(line, done, total, note="") moves a line of the display; the note stands behind its name.
+Report = Callable[..., None]
 
 
 def command(
     study: str,
     work: Callable[..., int | None],
     options: Any,
-    argv: Sequence[str] | None,
+    argv: Sequence[str] | None = None,
     *,
     about: str,
     config: type | None = None,

@@ -50,15 +50,6 @@ class Options:
     check: bool = False
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, 1 if a check failed, 2 for bad input."""
-    return command(
-        "mini_taskonomy", _main, Options, argv, config=TrainConfig, fields=("steps",),
-        about="Train one encoder a task on the packaged photographs. Finished tasks are skipped, "
-        "so a run that was stopped goes on where it was.",
-    )  # fmt: skip
-
-
 def _main(options: Options, console: Console, **changes: Any) -> int:
     config = dataclasses.replace(QUICK if options.quick else ZOO, **changes)
     results = run(options.tasks, options.seed, config, options.output, console)
@@ -106,6 +97,12 @@ def check_table(results: Sequence[dict[str, Any]]) -> list[str]:
     head = ["task", "metric", "zoo", "retrained", "allowed", "result"]
     return markdown(head, rows)
 
+
+main = functools.partial(
+    command, "mini_taskonomy", _main, Options, config=TrainConfig, fields=("steps",),
+    about="Train one encoder a task on the packaged photographs. Finished tasks are skipped, "
+    "so a run that was stopped goes on where it was.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -97,7 +97,7 @@ def fine_tuned(
     spread = before[:train].std(axis=0)
     shift = (before[:train].mean(axis=0), np.where(spread > 0, spread, 1).astype(np.float32))
     head = {"kernel": jnp.zeros((before.shape[1], classes)), "bias": jnp.zeros(classes)}
-    rates = {"trunk": _adam(_TRUNK, steps), "head": _adam(_HEAD, steps)}
+    rates: Any = {"trunk": _adam(_TRUNK, steps), "head": _adam(_HEAD, steps)}
     run = _trainer(logits, optax.multi_transform(rates, {name: name for name in rates}))
     accuracies = []
     for seed in range(seeds):

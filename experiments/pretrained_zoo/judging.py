@@ -68,13 +68,18 @@ def summarise(
     """
     pool = sorted({name for accuracies in truth.values() for name in accuracies})
     picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES, seed=seed)]
+    # NaN where there is none.
+    accuracy = {t: np.asarray([found.get(n, np.nan) for n in pool]) for t, found in truth.items()}
     means, regrets = {}, {}
     for estimator in next(iter(scores.values())):
-        panels = [_panel(scores[t][estimator], truth[t], pool) for t in truth]
-        if any(np.isnan(score[~np.isnan(accuracy)]).any() for score, accuracy in panels):
+        panels = [
+            (np.asarray([scores[t][estimator].get(n) for n in pool], np.float64), found)
+            for t, found in accuracy.items()
+        ]
+        known = [(score[~np.isnan(true)], true[~np.isnan(true)]) for score, true in panels]
+        if any(np.isnan(score).any() for score, _ in known):
             continue
         means[estimator] = np.mean([[_rho(*panel, pick) for pick in picks] for panel in panels], 0)
-        known = [(score[~np.isnan(true)], true[~np.isnan(true)]) for score, true in panels]
         regrets[estimator] = float(np.mean([regret(*pair) for pair in known]))
     return {
         name: {
@@ -86,14 +91,6 @@ def summarise(
         }
         for name, rows in means.items()
     }
-
-
-def _panel(
-    scores: Scores, truth: Mapping[str, float], pool: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and accuracies [pool], NaN where there is none."""
-    found = [np.nan if (value := scores.get(name)) is None else value for name in pool]
-    return np.asarray(found), np.asarray([truth.get(name, np.nan) for name in pool])
 
 
 def _rho(scores: np.ndarray, truth: np.ndarray, pick: np.ndarray) -> float:

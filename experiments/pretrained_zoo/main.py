@@ -3,8 +3,8 @@
 DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.main --output runs/pretrained_zoo
 """
 
+import functools
 import sys
-from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -13,12 +13,6 @@ from experiments.pretrained_zoo.config import StudyConfig
 from experiments.pretrained_zoo.report import report, tables_of
 from experiments.pretrained_zoo.similarity import TWINS
 from experiments.pretrained_zoo.study import Study
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses, makes the cells that are missing, and reports."""
-    about = "What real networks' graphs say of their tasks, and whether they predict transfer."
-    return command("pretrained_zoo", _main, StudyConfig, argv, about=about)
 
 
 def _main(config: StudyConfig, console: Console) -> None:
@@ -48,6 +42,11 @@ def extract(config: StudyConfig) -> None:
         for name in counted if target in study.targets else ():
             study.tuned(target, name)
 
+
+main = functools.partial(
+    command, "pretrained_zoo", _main, StudyConfig,
+    about="What real networks' graphs say of their tasks, and whether they predict transfer.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -153,7 +153,7 @@ def _target(
             part: {name: np.atleast_1d(cell[part]).tolist() for name, cell in tuned.items()}
             for part in ("accuracy", "probe", "seconds") if tuned
         },
-        "scores": with_target | with_labels | prior,
+        "scores": {**with_target, **with_labels, **prior},
         "seconds": {e: s / len(cells) for e, s in seconds.items()},
     }  # fmt: skip
 

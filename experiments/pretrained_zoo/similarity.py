@@ -144,18 +144,12 @@ def grid_effect(cells: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, floa
     if len(both) < 3:  # one pair has no order
         return {"networks": len(both)}
     recipe = RECIPES["default"].replace(lam=0.0)
-    coarse, fine = (
-        np.asarray(
-            similarity_matrix(
-                [graph_of(cell, grid, edges=False) for cell in both.values()], recipe
-            ).node
-        )
-        for grid in GRIDS
-    )
     above = np.triu_indices(len(both), 1)
+    graphs = [[graph_of(cell, grid, edges=False) for cell in both.values()] for grid in GRIDS]
+    coarse, fine = (np.asarray(similarity_matrix(some, recipe).node)[above] for some in graphs)
     return {
         "networks": len(both),
-        "mean_coarse": float(coarse[above].mean()),
-        "mean_fine": float(fine[above].mean()),
-        "rank_correlation": float(spearman(coarse[above], fine[above])),
+        "mean_coarse": float(coarse.mean()),
+        "mean_fine": float(fine.mean()),
+        "rank_correlation": float(spearman(coarse, fine)),
     }

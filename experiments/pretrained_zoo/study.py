@@ -92,16 +92,16 @@ class Study:
 
     def scores(self, target: str, name: str) -> Found | None:
         """One network's truth and the scores that need labels, on images apart."""
-        labelled, first = self.targets[target], held_back(target)
 
         def make() -> Found:
             features = self.features(target, name)
             assert features is not None
-            return labelled_scores(features, labelled.labels, first)
+            return labelled_scores(features, self.targets[target].labels, held_back(target))
 
-        images = self.images[target].fingerprint
-        path = f"scores/{target}/{name}.json"
-        return self._cell(path, make, network=self.specs[name], images=images)
+        return self._cell(
+            f"scores/{target}/{name}.json", make,
+            network=self.specs[name], images=self.images[target].fingerprint,
+        )  # fmt: skip
 
     def tuned(self, target: str, name: str) -> Found | None:
         """Accuracy after fine-tuning, on images that the estimators do not see."""

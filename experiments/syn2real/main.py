@@ -6,6 +6,7 @@ python -m experiments.syn2real.main --golden tests/golden/papers/depara_table2.j
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,10 @@ from depara_jax.models.port import port_model, port_spec, random_variables
 from depara_jax.models.vgg import VGG
 from depara_jax.recipe import recipe_named
 from depara_jax.selection import rank_layers
-from depara_jax.training import Examples, TrainConfig, folder_examples
+from depara_jax.training import Examples, TrainConfig, folder_examples, write_manifest
 from experiments.common.cells import write_json, write_text
 from experiments.common.run import command, progress
-from experiments.syn2real.cells import Domain, Networks
+from experiments.syn2real.cells import Networks, domain_of
 from experiments.syn2real.config import LAMBDAS, SOURCES, SynConfig
 from experiments.syn2real.table import draw, lines, read_table
 
@@ -60,14 +61,6 @@ class Options:
     cuts: tuple[int, ...] | None = None
     dry_run: bool = False
     golden: Path | None = None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    return command(
-        "syn2real", _main, Options, argv, config=SynConfig, fields=("recipe",),
-        about="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
-    )  # fmt: skip
 
 
 def _main(options: Options, console: Console, **changes: Any) -> None:
@@ -129,10 +122,11 @@ def run(
     output.mkdir(parents=True, exist_ok=True)
     with progress(console, keep=False) as report:
         source, target = (
-            Domain(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
+            domain_of(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
         )
-        for domain in (source, target):
-            domain.record(output)
+        for domain in (source, target):  # which image is where
+            sizes = {name: domain.rows(name) for name in domain.sizes}
+            write_manifest(output / f"split-{domain.name}.json", domain.split, **sizes)
         networks = Networks(source, target, imagenet, config, output, report)
         numbers = _numbers(cuts, len(networks.network.cuts))
         chosen = tuple(networks.network.cuts[n - 1] for n in numbers)
@@ -144,8 +138,6 @@ def run(
             points = model.spec.layers_at(recipe.feature_point)
             layers = [points[n - 1] for n in numbers]
             ranking = rank_layers(networks.target, model, target.probe, recipe, layers=layers)
-            assert ranking.node is not None
-            assert ranking.edge is not None
             table[name] = {"V": _rounded(ranking.node), "E": _rounded(ranking.edge)}
             for size in LAMBDAS:
                 found = [networks.transfer(name, size, cut) for cut in chosen]
@@ -153,7 +145,7 @@ def run(
     return table
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: Any) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
@@ -183,6 +175,11 @@ def _dry_imagenet() -> Any:
     variables = random_variables(VGG, config, jax.random.key(1))
     return port_model(VGG, config, variables=variables, spec=spec)
 
+
+main = functools.partial(
+    command, "syn2real", _main, Options, config=SynConfig, fields=("recipe",),
+    about="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,9 +5,9 @@ python -m experiments.taskonomy.main --dry-run --output OUT
 """
 
 import dataclasses
+import functools
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +58,6 @@ class Options:
         default=None, metadata={"choices": sorted(PROBE_SETS)}
     )
     dry_run: bool = False
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    return command(
-        "taskonomy", _main, Options, argv, config=ExperimentConfig,
-        fields=("lam", "recipes", "estimators", "chunk", "batch"),
-        about="Both papers' task-transfer experiment. What is computed is kept: a run that was "
-        "stopped goes on where it was; other lambdas or estimators cost no new maps.",
-    )  # fmt: skip
 
 
 def _main(options: Options, console: Console, **changes: Any) -> None:
@@ -142,6 +132,13 @@ def _print(summary: dict[str, Any], output: Path, console: Console) -> None:
         )
     console.print(f"results.json, table1.md, curves.png and similarity.npz in {output}")
 
+
+main = functools.partial(
+    command, "taskonomy", _main, Options, config=ExperimentConfig,
+    fields=("lam", "recipes", "estimators", "chunk", "batch"),
+    about="Both papers' task-transfer experiment. What is computed is kept: a run that was "
+    "stopped goes on where it was; other lambdas or estimators cost no new maps.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())
