@@ -9,23 +9,9 @@ from typing import Any
 import jax
 from rich.console import Console
 
+from depara_jax import training
 from depara_jax.models import Model, load_model
 from depara_jax.models.encoder import EncoderConfig
-from depara_jax.training import (
-    CachedFeatures,
-    ChosenView,
-    Images,
-    Network,
-    TrainConfig,
-    accuracy,
-    cached_features,
-    cut_network,
-    encoder_network,
-    fit,
-    load_values,
-    network_of,
-    save_values,
-)
 from experiments.common.cells import Cells
 from experiments.common.domain import Domain
 from experiments.layer_study.config import StudyConfig
@@ -42,24 +28,24 @@ def target_network(
     target: Domain, size: str, config: StudyConfig, cells: Cells, console: Console
 ) -> tuple[Model, dict]:
     """A small encoder trained from scratch on a data size, or on "full"; and its record."""
-    network = encoder_network(EncoderConfig(), len(target.examples.classes))
+    network = training.encoder_network(EncoderConfig(), len(target.examples.classes))
     weights = cells.path(f"targets/{target.name}-{size}.safetensors")
-    prepare = Images(EncoderConfig().input)
+    prepare = training.Images(EncoderConfig().input)
 
     def train() -> dict[str, Any]:
         started = time.process_time()
         schedule = config.schedule("encoder", size, 0)
-        parts = cut_network(network, None, None, seed=schedule.seed)
+        parts = training.cut_network(network, None, None, seed=schedule.seed)
         data, test = target.part(size), target.part("test")
-        trained = fit(network, parts, data, prepare, schedule)
-        share = accuracy(network, trained.values, test, prepare)
+        trained = training.fit(network, parts, data, prepare, schedule)
+        share = training.accuracy(network, trained.values, test, prepare)
         weights.parent.mkdir(parents=True, exist_ok=True)
-        save_values(weights, network, trained.values)
+        training.save_values(weights, network, trained.values)
         console.print(f"target network {target.name} ({size}): {share:.3f}")
         return _measured(started, accuracy=share, images=len(data))
 
     record = cells.get(f"targets/{target.name}-{size}.json", train)
-    return network.wrap(load_values(weights, network), f"{target.name}-{size}"), record
+    return network.wrap(training.load_values(weights, network), f"{target.name}-{size}"), record
 
 
 def transfer_cells(
@@ -76,7 +62,7 @@ def transfer_cells(
 
     With `finished_only` nothing is run, and None says that a transfer is missing.
     """
-    network = network_of(source, len(target.examples.classes))
+    network = training.network_of(source, len(target.examples.classes))
     rows: dict[str, list[list[float]]] = {size: [] for size, _ in config.fractions}
     seconds = 0.0
     for cut in network.cuts:
@@ -105,25 +91,26 @@ def _measured(started: float, **content: Any) -> dict[str, Any]:
 
 
 def _transfer(
-    network: Network, source: Model, target: Domain, cut: str
-) -> Callable[[str, TrainConfig], dict[str, Any]]:
+    network: training.Network, source: Model, target: Domain, cut: str
+) -> Callable[[str, training.TrainConfig], dict[str, Any]]:
     """(data size, schedule) -> a transfer's record; features are computed once they are needed."""
     values = network.read(source)
 
     @functools.cache
-    def features(part: str) -> CachedFeatures:
-        parts = cut_network(network, values, cut, seed=0, name=source.name)
-        return cached_features(
+    def features(part: str) -> training.CachedFeatures:
+        parts = training.cut_network(network, values, cut, seed=0, name=source.name)
+        return training.cached_features(
             network, parts.frozen, target.part(part), source.spec.input, stop=parts.start,
             mirrored=part != "test",
         )  # fmt: skip
 
-    def run(size: str, config: TrainConfig) -> dict[str, Any]:
+    def run(size: str, config: training.TrainConfig) -> dict[str, Any]:
         started = time.process_time()
-        parts = cut_network(network, values, cut, seed=config.seed, name=source.name)
+        parts = training.cut_network(network, values, cut, seed=config.seed, name=source.name)
         data, test = features(size), features("test")
-        trained = fit(network, parts, data, ChosenView(), config, from_cut=True)
-        share = accuracy(network, trained.values, test, ChosenView(), start=parts.start)
+        view = training.ChosenView()
+        trained = training.fit(network, parts, data, view, config, from_cut=True)
+        share = training.accuracy(network, trained.values, test, view, start=parts.start)
         loss = trained.metrics[-1]["loss"]
         return _measured(started, accuracy=share, loss=loss, images=len(data.labels))
 

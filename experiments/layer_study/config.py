@@ -70,9 +70,7 @@ class StudyConfig:
     def fixed(self) -> dict[str, Any]:
         """What every cell depends on, as plain values; sources, targets and seeds may be added."""
         fields = dataclasses.asdict(self)
-        fields["train"] = self.train.to_dict()
         fields["fractions"] = dict(self.fractions)
-        fields["epochs"] = [list(row) for row in self.epochs]
         for name in ("sources", "targets", "seeds", "resamples"):
             del fields[name]
         return fields

@@ -26,10 +26,7 @@ TAKEN = 4000  # images of the larger sets
 def load_target(name: str, *, shared: Path, fashion: Path | None) -> Examples:
     """A target's images and labels.
 
-    Args:
-      name: one of `TARGETS`.
-      shared: the shared data folder, with `images/`.
-      fashion: the folder with Fashion-MNIST's four .gz files.
+    `shared` has `images/`, `fashion` Fashion-MNIST's four .gz files.
 
     Raises:
       UnknownNameError: no such target.

@@ -27,13 +27,7 @@ def layer_evidence(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Scores of every cut of a source for a target, stored once computed.
 
-    Args:
-      source_name: the source's name in the study.
-      source: its network.
-      target: the data.
-      networks: target networks: "full" and one a data size.
-      config: of the study.
-      cells: of the study.
+    Target networks are "full" and one a data size.
 
     Returns:
       "graphs": {target network: {recipe: {"node": [cuts], "edge": [cuts]}}} and "estimators":

@@ -46,14 +46,7 @@ def trained_cell(
     """Trains a network and its control, measures and stores them, unless that is done.
 
     The control is the same head trained for as many steps on the same network left as it was drawn.
-
-    Args:
-      cells: of the run.
-      task: what to learn.
-      seed: of the weights and batches.
-      config: sizes and optimiser.
-      data: gives training and validation patches.
-      report: called as the training goes on.
+    `data` gives training and validation patches.
 
     Returns:
       What result.json holds.

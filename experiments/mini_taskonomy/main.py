@@ -90,12 +90,12 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
 
 def check_table(results: Sequence[dict[str, Any]]) -> list[str]:
     """The retrained networks beside the zoo's."""
-    rows = []
-    for row in results:
-        numbers = [f"{row[key]:.3f}" for key in ("zoo", "new", "allowed")]
-        rows.append([row["task"], row["metric"], *numbers, "ok" if row["ok"] else "WORSE"])
-    head = ["task", "metric", "zoo", "retrained", "allowed", "result"]
-    return markdown(head, rows)
+    rows = [
+        [row["task"], row["metric"], *(f"{row[k]:.3f}" for k in ("zoo", "new", "allowed")),
+         "ok" if row["ok"] else "WORSE"]
+        for row in results
+    ]  # fmt: skip
+    return markdown(["task", "metric", "zoo", "retrained", "allowed", "result"], rows)
 
 
 main = functools.partial(

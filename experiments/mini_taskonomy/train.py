@@ -61,35 +61,6 @@ def init_state(
     return State(encoder, head, _optimizer(config).init(_trained(encoder, head, frozen)))
 
 
-def update(
-    state: State,
-    key: jax.Array,
-    data: Data,
-    statistics: Statistics,
-    *,
-    task: Task,
-    config: TrainConfig,
-    frozen: bool,
-) -> tuple[State, jax.Array]:
-    """One optimiser step on a batch drawn by `key`; returns the new state and the loss."""
-    key_rows, key_batch = jax.random.split(key)
-    rows = jax.random.randint(key_rows, (config.batch_size,), 0, data.images.shape[0])
-    batch = task.batch(key_batch, data.images[rows], data.photograph[rows])
-    network = PureForward(Encoder, config.encoder)
-
-    def loss(trained):
-        encoder, head = (state.encoder, trained) if frozen else trained
-        features = network(encoder, normalized(batch.image))["encoder"]
-        return heads.errors(task, heads.apply_head(head, task, features), batch, statistics).mean()
-
-    before = _trained(state.encoder, state.head, frozen)
-    value, gradient = jax.value_and_grad(loss)(before)
-    updates, optimizer = _optimizer(config).update(gradient, state.optimizer, before)
-    trained: Any = optax.apply_updates(before, updates)
-    encoder, head = (state.encoder, trained) if frozen else trained
-    return State(encoder, head, optimizer), value
-
-
 def fit(
     task: Task,
     data: Data,
@@ -128,10 +99,25 @@ def fit(
 @functools.lru_cache(maxsize=2)  # a task's network and its control
 def _runner(task: Task, config: TrainConfig, frozen: bool, scan: bool) -> Callable:
     """(state, key, steps, data, statistics) -> (state, losses), compiled."""
+    network, optimizer = PureForward(Encoder, config.encoder), _optimizer(config)
 
     def step(state, key, number, data, statistics):
-        key = jax.random.fold_in(key, number)
-        return update(state, key, data, statistics, task=task, config=config, frozen=frozen)
+        key_rows, key_batch = jax.random.split(jax.random.fold_in(key, number))
+        rows = jax.random.randint(key_rows, (config.batch_size,), 0, data.images.shape[0])
+        batch = task.batch(key_batch, data.images[rows], data.photograph[rows])
+
+        def loss(trained):
+            encoder, head = (state.encoder, trained) if frozen else trained
+            features = network(encoder, normalized(batch.image))["encoder"]
+            prediction = heads.apply_head(head, task, features)
+            return heads.errors(task, prediction, batch, statistics).mean()
+
+        before = _trained(state.encoder, state.head, frozen)
+        value, gradient = jax.value_and_grad(loss)(before)
+        updates, moments = optimizer.update(gradient, state.optimizer, before)
+        trained: Any = optax.apply_updates(before, updates)
+        encoder, head = (state.encoder, trained) if frozen else trained
+        return State(encoder, head, moments), value
 
     def scanned(state, key, steps, data, statistics):
         def body(state, number):

@@ -69,12 +69,7 @@ def fine_tuned(
 ) -> dict[str, Any]:
     """Accuracy after fine-tuning for each seed, and of a linear probe at the same resolution.
 
-    Args:
-      model: the network.
-      data: images to train on and then those to test on.
-      seeds: how many.
-      train: how many of the images are trained on.
-      steps: of training.
+    The first `train` images are trained on, the others tested on.
 
     Returns:
       "accuracy" [seeds] and "probe" [3].

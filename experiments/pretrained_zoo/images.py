@@ -55,10 +55,7 @@ def probe_of(images: Sequence[np.ndarray]) -> Probe:
 def target_images(target: str, count: int, *, fashion: Path | None = None) -> Labelled:
     """A target's first `count` labelled images, or as many as there are, in an order of its own.
 
-    Args:
-      target: one of `TARGETS`.
-      count: how many; the first ones are the same whatever it is.
-      fashion: the folder with Fashion-MNIST's four .gz files.
+    The first ones are the same whatever the count; `fashion` has Fashion-MNIST's four .gz files.
 
     Raises:
       UnknownNameError: no such target.

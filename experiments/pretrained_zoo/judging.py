@@ -12,17 +12,14 @@ LEAST = 3  # networks that have an order to speak of
 Scores = Mapping[str, float | None]  # {network: score}; None where it is not defined
 
 
-def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[str, Any]:
+def judge(scores: Scores, truth: Mapping[str, float]) -> dict[str, Any]:
     """Rank correlation with the truth, its 95% interval over networks, and the first pick's regret.
 
     The interval resamples networks: it says how far another draw of networks of this kind might
     move the figure. Networks of one family are no independent draws, so it is too narrow if
     anything.
 
-    Args:
-      scores: {network: score}; those without a score are left out.
-      truth: {network: accuracy}, which says which networks count.
-      seed: of the resampling.
+    Networks without a score are left out; the truth {network: accuracy} says which ones count.
 
     Returns:
       "networks", "picks" (the networks with the highest score), and where there is an order to
@@ -38,7 +35,7 @@ def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[
         return found
     resampled = [
         rank_correlation(score[drawn], accuracy[drawn], least=LEAST)
-        for drawn in draws(len(names), RESAMPLES, seed=seed)
+        for drawn in draws(len(names), RESAMPLES)
     ]
     return found | {
         "spearman": rho,
@@ -51,8 +48,6 @@ def summarise(
     scores: Mapping[str, Mapping[str, Scores]],
     truth: Mapping[str, Mapping[str, float]],
     reference: str,
-    *,
-    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Means over targets, with intervals from one resampling of the networks for all of them.
 
@@ -60,14 +55,13 @@ def summarise(
       scores: {target: {estimator: {network: score}}}, the estimators the same for all targets.
       truth: {target: {network: accuracy}}.
       reference: the estimator whose mean is taken from every other's, in the same resamples.
-      seed: of the resampling.
 
     Returns:
       {estimator: {"spearman", "interval", "difference", "difference_interval", "regret"}}; an
       estimator without a score for every network of every target is left out.
     """
     pool = sorted({name for accuracies in truth.values() for name in accuracies})
-    picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES, seed=seed)]
+    picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES)]
     # NaN where there is none.
     accuracy = {t: np.asarray([found.get(n, np.nan) for n in pool]) for t, found in truth.items()}
     means, regrets = {}, {}

@@ -12,16 +12,10 @@ from depara_jax.reporting.heatmaps import similarity_heatmap
 from depara_jax.reporting.style import save_figure
 from depara_jax.reporting.trees import similarity_tree
 from experiments.common.cells import readable, write_text
+from experiments.pretrained_zoo import similarity
 from experiments.pretrained_zoo.config import StudyConfig
 from experiments.pretrained_zoo.images import held_back
 from experiments.pretrained_zoo.judging import judge, summarise
-from experiments.pretrained_zoo.similarity import (
-    TWINS,
-    grid_effect,
-    grouping,
-    matrices,
-    twin_ranks,
-)
 from experiments.pretrained_zoo.study import Study
 from experiments.pretrained_zoo.tables import counted, tables
 from experiments.pretrained_zoo.transfer import (
@@ -60,14 +54,14 @@ def report(config: StudyConfig) -> list[str]:
         raise DeparaError(f"{config.output} holds no graph of these networks and images")
     names = list(graphs)
     tasks = {name: str(study.specs[name].task) for name in names}
-    found = matrices(graphs)
+    found = similarity.matrices(graphs)
     result: dict[str, Any] = {
         "images": config.images,
         "networks": names,
         "similarity": {k: np.round(v, 4).tolist() for k, v in found.items()},
-        "grouping": {k: grouping(v, names, tasks) for k, v in found.items()},
-        "twins": {k: twin_ranks(v, names) for k, v in found.items()},
-        "grid": grid_effect(graphs),
+        "grouping": {k: similarity.grouping(v, names, tasks) for k, v in found.items()},
+        "twins": {k: similarity.twin_ranks(v, names) for k, v in found.items()},
+        "grid": similarity.grid_effect(graphs),
         "transfer": _transfer(study, graphs),
     }
     write_text(config.results, json.dumps(result, indent=1) + "\n")
@@ -90,7 +84,7 @@ def report(config: StudyConfig) -> list[str]:
 
 def _transfer(study: Study, graphs: Cells) -> dict[str, Any]:
     """Everything that part 2 says, the twins counted once; empty without a target's cells."""
-    twins = {second for _, second in TWINS}
+    twins = {second for _, second in similarity.TWINS}
     names = [name for name in graphs if name not in twins]
     specs = study.specs
     # Scores that look at no image: what anyone knows of a network beforehand.

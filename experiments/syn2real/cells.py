@@ -7,32 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from depara_jax import training
 from depara_jax.models import Model, build_model
-from depara_jax.training import (
-    PAPER_SPLIT,
-    Examples,
-    Images,
-    RunFolder,
-    TrainConfig,
-    accuracy,
-    cut_network,
-    fit,
-    flat_values,
-    load_values,
-    make_split,
-    vgg_network,
-)
 from depara_jax.training.checkpoints import tree_digest
 from experiments.common.domain import Domain
 from experiments.common.run import Report
 from experiments.syn2real.config import SynConfig
 
 
-def domain_of(name: str, examples: Examples, config: SynConfig) -> Domain:
+def domain_of(name: str, examples: training.Examples, config: SynConfig) -> Domain:
     """One of the two image sets, split 70% / 10% / 20% by class, seed and file name."""
-    split = make_split(
-        examples.ids, examples.labels, examples.classes, fractions=PAPER_SPLIT, seed=config.seed
-    )
+    ids, labels, classes = examples.ids, examples.labels, examples.classes
+    split = training.make_split(ids, labels, classes, seed=config.seed)  # the paper's fractions
     return Domain(name, examples, split, dict(config.sizes), "validation", config.probe_images)
 
 
@@ -50,7 +36,7 @@ class Networks:
     ):
         self.config, self.output, self.report = config, output, report
         self.source_domain, self.target_domain = source, target
-        self.network = vgg_network(config.network(len(target.examples.classes)))
+        self.network = training.vgg_network(config.network(len(target.examples.classes)))
         if isinstance(imagenet, Path):
             loaded = build_model(
                 f"vgg{config.depth}_bn", weights=imagenet, input=config.input,
@@ -76,7 +62,7 @@ class Networks:
 
     def _trained(self, name: str, domain: Domain) -> Model:
         self._run(name, domain, "train", self.config.scratch, {})
-        weights = load_values(self.output / name / "weights.safetensors", self.network)
+        weights = training.load_values(self.output / name / "weights.safetensors", self.network)
         model = self.network.wrap(weights, name)
         # With this experiment's image size.
         spec = dataclasses.replace(model.spec, input=self.config.input)
@@ -89,7 +75,7 @@ class Networks:
 
     def transfer(self, source: str, size: str, cut: str) -> float:
         """Accuracy, in percent, of one cell of Table 2."""
-        values = flat_values(self.named(source).variables)
+        values = training.flat_values(self.named(source).variables)
         more = {
             "source": tree_digest(values), "cut": cut, "share": dict(self.config.sizes)[size],
             "network": self.network.name,
@@ -102,7 +88,7 @@ class Networks:
         path: str,
         domain: Domain,
         part: str,
-        schedule: TrainConfig,
+        schedule: training.TrainConfig,
         more: dict[str, Any],
         *,
         values: Any = None,
@@ -117,19 +103,19 @@ class Networks:
         # Of names and labels.
         digest = tree_digest([np.asarray(domain.examples.ids), domain.examples.labels])[:16]
         about = {"data": digest, "train": schedule.to_dict(), **more}
-        folder = RunFolder(self.output / path, about)
+        folder = training.RunFolder(self.output / path, about)
         if folder.result is None:
-            prepare = Images(self.config.input, flip=schedule.flip, shift=schedule.shift)
-            parts = cut_network(self.network, values, cut, seed=schedule.seed, name=name)
+            prepare = training.Images(self.config.input, flip=schedule.flip, shift=schedule.shift)
+            parts = training.cut_network(self.network, values, cut, seed=schedule.seed, name=name)
             data, test = domain.part(part), domain.part("test")
 
             def progress(done: int, total: int, loss: float) -> None:
                 self.report(name, done, total, f", loss {loss:.3f}")
 
-            trained = fit(
+            trained = training.fit(
                 self.network, parts, data, prepare, schedule, folder=folder, progress=progress
             )
-            share = accuracy(self.network, trained.values, test, prepare)
+            share = training.accuracy(self.network, trained.values, test, prepare)
             result = {"accuracy": share, "images": len(data), "test_images": len(test)}
             # A transfer's weights (0.6 GB) are not needed again; those of the networks are.
             network = self.network if cut is None else None

@@ -102,14 +102,8 @@ def run(
 ) -> dict[str, Any]:
     """Trains what is missing and fills Table 2; its keys are those of depara_table2.json.
 
-    Args:
-      synthetic: images of the source.
-      real: of the target, with the same classes.
-      imagenet: DNN-ImageNet, or its weights file.
-      config: sizes and schedules.
-      output: the run's folder.
-      console: for progress.
-      cuts: numbers of the cut points, as the paper has them from 1; all 18 by default.
+    `imagenet` is DNN-ImageNet or its weights file; `cuts` are numbers of the cut points, as the
+    paper has them from 1, all 18 by default.
 
     Raises:
       DeparaError: classes that differ, or a cut point that does not exist.

@@ -54,7 +54,7 @@ def collect(
     recipes, starts = config.node_recipes(), range(0, len(probe), config.chunk)
     total, done, warm = len(recipes) * len(starts), 0, set()
     joined = {}
-    for key, recipe in recipes.items():
+    for recipe, key in recipes.items():
         parts = []
         for start in starts:
             report("graphs of all networks", done, total)

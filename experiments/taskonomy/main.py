@@ -16,6 +16,7 @@ from rich.console import Console
 
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
+from depara_jax.evaluation import evaluate
 from depara_jax.models import Model
 from depara_jax.models.taskonomy import TASKS, TaskonomyConfig
 from experiments.common.cells import Cells, write_json, write_text
@@ -100,9 +101,10 @@ def run(
     write_text(output / "images.txt", "".join(f"{id}\n" for id in probe.ids))
     with progress(console) as report:
         evidence = collect(models, probe, config, cells, report)
-        matrices = results.similarities(evidence, config, cells, report)
+    matrices = results.similarities(evidence, config)
     results.similarity_file(matrices, evidence.names, output / "similarity.npz")
-    scored = results.evaluate_methods(matrices, evidence.names)
+    known = results.truth(evidence.names)
+    scored = {method: evaluate(matrix, known) for method, matrix in matrices.items()}
     rows = results.table1(matrices, evidence.names, probe_set)
     write_text(output / "table1.md", "\n".join(results.lines(rows)) + "\n")
     title = f"{len(evidence.names)} networks, {len(probe)} images, 18 targets"
@@ -112,7 +114,7 @@ def run(
         "config": dataclasses.asdict(config),
         "table1": rows,
         "methods": {name: result.to_json() for name, result in scored.items()},
-        "undecided_at_5": [list(names) for names in results.undecided(scored)],
+        "undecided_at_5": results.undecided(scored),
         "seconds_a_model_and_image": {k: round(v, 5) for k, v in evidence.seconds.items()},
         "backend": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",
     }
