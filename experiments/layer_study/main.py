@@ -58,13 +58,9 @@ def _main(options: Options, console: Console, **changes: Any) -> None:
             raise DeparaError("give --shared FOLDER and --output FOLDER, or --report")
         check_writable(options.results, "--results", (".json",))
         found = run(
-            StudyConfig(**changes),
-            shared=options.shared,
-            fashion=options.fashion,
-            output=options.output,
-            console=console,
-            finished_only=options.finished,
-        )
+            StudyConfig(**changes), shared=options.shared, fashion=options.fashion,
+            output=options.output, console=console, finished_only=options.finished,
+        )  # fmt: skip
         write_json(options.results, found, compact=True)
     for line in write_report(options.results, options.figures):
         console.print(line, soft_wrap=True)

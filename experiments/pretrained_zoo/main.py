@@ -4,20 +4,24 @@ DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.main --output runs/pre
 """
 
 import functools
+import json
 import sys
 
 from rich.console import Console
 
+from experiments.common.cells import readable
 from experiments.common.run import command
 from experiments.pretrained_zoo.config import StudyConfig
-from experiments.pretrained_zoo.report import report, tables_of
+from experiments.pretrained_zoo.report import report
 from experiments.pretrained_zoo.similarity import TWINS
 from experiments.pretrained_zoo.study import Study
+from experiments.pretrained_zoo.tables import tables
 
 
 def _main(config: StudyConfig, console: Console) -> None:
     if config.from_results is not None:
-        lines = tables_of(config.from_results)
+        with readable(f"results {config.from_results}", "run the study"):
+            lines = tables(json.loads(config.from_results.read_text(encoding="utf-8")))
     else:
         if not config.report:
             extract(config)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.reporting.heatmaps import similarity_heatmap
 from depara_jax.reporting.style import save_figure
 from depara_jax.reporting.trees import similarity_tree
-from experiments.common.cells import readable, write_text
+from experiments.common.cells import write_text
 from experiments.pretrained_zoo import similarity
 from experiments.pretrained_zoo.config import StudyConfig
 from experiments.pretrained_zoo.images import held_back
@@ -27,16 +26,6 @@ from experiments.pretrained_zoo.transfer import (
 _REFERENCE = "trained on ImageNet"
 _ELSEWHERE = "accuracy on the other targets"
 Cells = Mapping[str, Mapping[str, Any]]  # by network
-
-
-def tables_of(path: Path) -> list[str]:
-    """The tables of a results file, as lines of markdown.
-
-    Raises:
-      DeparaError: it cannot be read.
-    """
-    with readable(f"results {path}", "run the study"):
-        return tables(json.loads(path.read_text(encoding="utf-8")))
 
 
 def report(config: StudyConfig) -> list[str]:

@@ -59,8 +59,8 @@ def grouping(matrix: np.ndarray, names: Sequence[str], tasks: Mapping[str, str])
     kept = [i for i, name in enumerate(names) if name not in twins]
     pairs = np.asarray(list(itertools.combinations(kept, 2))).reshape(-1, 2)
     task, kin = (
-        np.asarray([of(names[i]) == of(names[j]) for i, j in pairs], int)
-        for of in (tasks.__getitem__, family)
+        np.asarray([of[i] == of[j] for i, j in pairs], int)
+        for of in ([tasks[name] for name in names], [family(name) for name in names])
     )
     neither = pairs[task + kin == 0]
     rng = np.random.default_rng(0)

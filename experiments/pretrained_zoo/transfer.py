@@ -38,11 +38,8 @@ def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int)
     """
     rows, logits = features["features"], features.get("logits")
     scored = standard(rows[first:])
-    found: dict[str, Any] = {
-        "probe": [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)],
-        "scores": {},
-        "seconds": {},
-    }
+    probe = [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)]
+    found: dict[str, Any] = {"probe": probe, "scores": {}, "seconds": {}}
     inputs = EstimatorInputs(
         features=rows[:first],
         labels=labels[:first],
