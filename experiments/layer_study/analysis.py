@@ -125,9 +125,8 @@ def table_rows(
 
 def random_regret(settings: Sequence[Mapping[str, Any]], size: str) -> float:
     """Mean regret of a cut taken at random."""
-    return float(
-        np.mean([100 * (a.max() - a.mean()) for a in (mean_accuracy(s, size) for s in settings)])
-    )
+    accuracies = [mean_accuracy(setting, size) for setting in settings]
+    return float(np.mean([100 * (a.max() - a.mean()) for a in accuracies]))
 
 
 def lambda_curve(

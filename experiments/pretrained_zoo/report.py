@@ -17,11 +17,7 @@ from experiments.pretrained_zoo.images import held_back
 from experiments.pretrained_zoo.judging import judge, summarise
 from experiments.pretrained_zoo.study import Study
 from experiments.pretrained_zoo.tables import counted, tables
-from experiments.pretrained_zoo.transfer import (
-    LABELLED,
-    scores_with_target,
-    weight_count,
-)
+from experiments.pretrained_zoo.transfer import LABELLED, scores_with_target, weight_count
 
 _REFERENCE = "trained on ImageNet"
 _ELSEWHERE = "accuracy on the other targets"

@@ -119,9 +119,8 @@ class Study:
         and for VisDA, which has no more, the probe set itself.
         """
         first, truth = held_back(target), self.config.target_images
-        depends = {
-            "images": self.images[target].fingerprint, "probe": self.probe.fingerprint
-        }  # fmt: skip
+        images = {"images": self.images[target], "probe": self.probe}
+        depends = {name: probe.fingerprint for name, probe in images.items()}
 
         def make() -> Found:
             used = max(truth, first + TRAIN + TEST)

@@ -19,7 +19,6 @@ LABELLED = (
     "linear_probe", "leep",
 )  # fmt: skip
 _LOWER_IS_BETTER = ("pactran_gaussian",)
-Found = tuple[dict[str, dict[str, float | None]], dict[str, float]]
 
 
 def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int) -> dict[str, Any]:
@@ -57,10 +56,10 @@ def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int)
 
 def scores_with_target(
     target: Mapping[str, np.ndarray], cells: Mapping[str, Mapping[str, np.ndarray]]
-) -> Found:
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """{estimator: {network: similarity to the target network}} and {estimator: seconds}."""
     parts = {"DEPARA": "score", "nodes": "node", "edges": "edge"}
-    found: dict[str, dict[str, float | None]] = {name: {} for name in parts}
+    found: dict[str, dict[str, float]] = {name: {} for name in parts}
     began, mine = time.process_time(), graph_of(target)
     for name, cell in cells.items():
         result = graph_similarity(mine, graph_of(cell), RECIPES["default"])

@@ -44,5 +44,4 @@ class SynConfig:
     @property
     def input(self) -> InputSpec:
         """ImageNet's preprocessing."""
-        resize = round(self.size * 256 / 224)
-        return InputSpec.imagenet(size=self.size, resize=resize)
+        return InputSpec.imagenet(size=self.size, resize=round(self.size * 256 / 224))

@@ -39,11 +39,7 @@ class Evidence(NamedTuple):
 
 
 def collect(
-    models: Sequence[Model],
-    probe: Probe,
-    config: ExperimentConfig,
-    cells: Cells,
-    report: Report,
+    models: Sequence[Model], probe: Probe, config: ExperimentConfig, cells: Cells, report: Report
 ) -> Evidence:
     """Computes the cells that are not there yet, and joins all.
 

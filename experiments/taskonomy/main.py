@@ -27,9 +27,7 @@ from experiments.taskonomy.config import PROBE_SETS, ExperimentConfig
 
 # Random weights, five narrow bottlenecks instead of sixteen, 32 pixels: seconds, not hours.
 DRY_RUN = ExperimentConfig(
-    size=32,
-    network=TaskonomyConfig(stem_width=4, widths=(2, 3, 4, 5), units=(2, 1, 1, 1)),
-    chunk=5,
+    size=32, network=TaskonomyConfig(stem_width=4, widths=(2, 3, 4, 5), units=(2, 1, 1, 1)), chunk=5
 )
 DRY_RUN_IMAGES = 10
 PAPER_GPU_HOURS = 20  # both papers, 20 models and 1,000 images on a Quadro P5000
