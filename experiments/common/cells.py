@@ -9,9 +9,10 @@ with the first cell that is missing, and no cell of other settings is ever read.
     record = cells.get("scores/mnv2.json", lambda: {"value": slow()}, train=TrainConfig())
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from depara_jax.errors import DeparaError
 from depara_jax.files import load_arrays, write_atomically
 from depara_jax.training import RunFolder
 from depara_jax.training.config import digest
-
-__all__ = ["Cells", "write_json", "write_text"]
 
 FORMAT = 1
 
@@ -124,6 +123,16 @@ def write_json(path: Path, content: Any, *, compact: bool = False) -> None:
     """Writes plain values, whole or not at all; NaN is refused."""
     form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
     write_text(path, json.dumps(content, allow_nan=False, **form) + "\n")
+
+
+@contextlib.contextmanager
+def readable(name: str, hint: str) -> Iterator[None]:
+    """Turns what reading plain values may raise into one line that ends with the hint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DeparaError(f"{name} cannot be read ({reason}); {hint}") from error
 
 
 def _make_folder(path: Path) -> None:

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import docstring_parser
 from rich.console import Console
@@ -22,24 +22,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from depara_jax.errors import DeparaError
 
-__all__ = ["Report", "command", "progress"]
-
 STOPPED = 130  # what shells give for SIGINT
 
 
-class Report(Protocol):
-    """Called as work goes on."""
-
-    def __call__(self, line: str, done: int, total: int, note: str = "") -> None:
-        """Moves one of the lines of the display; the note stands behind its name."""
-        ...
+# report(line, done, total, note="") moves a line of the display; the note stands behind its name.
+Report = Callable[..., None]
 
 
 def command(
     study: str,
     work: Callable[..., int | None],
     options: Any,
-    argv: Sequence[str] | None,
+    argv: Sequence[str] | None = None,
     *,
     about: str,
     config: type | None = None,
@@ -67,8 +61,7 @@ def command(
         if config is not None:
             _add_options(parser, config, fields, changes=True)
         given = vars(parser.parse_args(argv))
-        changes = {name: given.pop(name) for name in fields}
-        changes = {name: value for name, value in changes.items() if value is not None}
+        changes = {name: given.pop(name) for name in fields if name in given}
         return work(options(**given), console, **changes) or 0
     except DeparaError as error:
         sys.stderr.write(f"{study}: {' '.join(str(error).split())}\n")
@@ -106,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
 def _add_options(
     parser: argparse.ArgumentParser, kind: Any, names: Sequence[str], *, changes: bool = False
 ) -> None:
-    """An option for each of the fields; with `changes` one that is not given is None."""
+    """An option for each of the fields; with `changes` one that is not given is absent."""
     hints = typing.get_type_hints(kind)
     said = {
         p.arg_name: p.description or "" for p in docstring_parser.parse(kind.__doc__ or "").params
@@ -115,11 +108,11 @@ def _add_options(
     for name in names:
         field, text = known[name], " ".join(said.get(name, "").split()).rstrip(".")
         default = None if field.default is dataclasses.MISSING else field.default
+        kwargs: dict[str, Any] = {"default": argparse.SUPPRESS if changes else default}
         if isinstance(default, bool):
-            kwargs: dict[str, Any] = {"action": "store_true", "default": None if changes else False}
+            kwargs["action"] = "store_true"
         else:
-            required = field.default is dataclasses.MISSING and not changes
-            kwargs = {"default": None if changes else default, "required": required}
+            kwargs["required"] = field.default is dataclasses.MISSING and not changes
             kwargs |= _reading(hints[name])
             if default is not None:
                 shown = ",".join(map(str, default)) if isinstance(default, tuple) else default

@@ -9,8 +9,6 @@ from experiments.common.judge import draws, interval, rank_correlation
 from experiments.common.judge import regret as first_pick_regret
 from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
 
-__all__ = ["LAMBDAS", "METHODS", "certain", "lambda_curve", "method_scores", "regret", "table_rows"]
-
 LAMBDAS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0, 100.0)
 # What the paper took for the larger and the smaller data size.
 PAPER_LAMBDA = {"large": 1.0, "small": 10.0}
@@ -109,12 +107,9 @@ def table_rows(
     rows = []
     picks = draws(len(settings), 2000)
     for method in METHODS:
-        pairs = [
-            (method_scores(s, size, size if same else "full")[method], mean_accuracy(s, size))
-            for s in settings
-        ]
-        rhos = np.asarray([spearman(*pair) for pair in pairs])
-        losses = np.asarray([regret(*pair) for pair in pairs])
+        network = size if same else "full"
+        scores = [method_scores(s, size, network)[method] for s in settings]
+        rhos, losses = _judged(scores, settings, size)
         low, high = interval(rhos[picks].mean(axis=1))
         least, most = interval(losses[picks].mean(axis=1))
         rows.append(
@@ -130,9 +125,8 @@ def table_rows(
 
 def random_regret(settings: Sequence[Mapping[str, Any]], size: str) -> float:
     """Mean regret of a cut taken at random."""
-    return float(
-        np.mean([100 * (a.max() - a.mean()) for a in (mean_accuracy(s, size) for s in settings)])
-    )
+    accuracies = [mean_accuracy(setting, size) for setting in settings]
+    return float(np.mean([100 * (a.max() - a.mean()) for a in accuracies]))
 
 
 def lambda_curve(
@@ -141,11 +135,16 @@ def lambda_curve(
     """Mean rank correlation and mean regret for each of `LAMBDAS`."""
     rhos, losses = [], []
     for lam in LAMBDAS:
-        pairs = []
-        for setting in settings:
-            terms = setting["graphs"]["full"][recipe]
-            scores = np.asarray(terms["node"]) + lam * np.asarray(terms["edge"])
-            pairs.append((scores, mean_accuracy(setting, size)))
-        rhos.append(float(np.mean([spearman(*pair) for pair in pairs])))
-        losses.append(float(np.mean([regret(*pair) for pair in pairs])))
+        terms = [setting["graphs"]["full"][recipe] for setting in settings]
+        scores = [np.asarray(t["node"]) + lam * np.asarray(t["edge"]) for t in terms]
+        for means, each in zip((rhos, losses), _judged(scores, settings, size), strict=True):
+            means.append(float(each.mean()))
     return rhos, losses
+
+
+def _judged(
+    scores: Sequence[np.ndarray], settings: Sequence[Mapping[str, Any]], size: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank correlation and regret of each setting."""
+    pairs = [(s, mean_accuracy(t, size)) for s, t in zip(scores, settings, strict=True)]
+    return np.asarray([spearman(*p) for p in pairs]), np.asarray([regret(*p) for p in pairs])

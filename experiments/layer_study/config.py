@@ -6,8 +6,6 @@ from typing import Any
 from depara_jax.errors import DeparaError
 from depara_jax.training import TrainConfig
 
-__all__ = ["LABELLED", "PAIRED", "RECIPES", "StudyConfig"]
-
 RECIPES = ("paper", "default")
 # Estimators of each layer's features with the training images' labels ...
 LABELLED = ("logme", "knn")
@@ -53,13 +51,10 @@ class StudyConfig:
                 raise DeparaError(f"--{kind} names nothing; name at least one")
 
     def schedule(self, source: str, size: str, seed: int) -> TrainConfig:
-        """How a transfer from that source is trained at that data size."""
+        """How a network of that source's family is trained at that data size, or on "full"."""
         family = "resnet" if source.startswith("resnet") else "encoder"
-        epochs = {(f, s): count for f, s, count in self.epochs}[family, size]
-        return self.lasting(epochs, seed)
-
-    def lasting(self, epochs: int, seed: int) -> TrainConfig:
-        """The schedule over so many epochs."""
+        lasting = {(f, s): count for f, s, count in self.epochs}
+        epochs = self.target_epochs if size == "full" else lasting[family, size]
         milestones = (2 * epochs // 3,)
         return dataclasses.replace(self.train, epochs=epochs, milestones=milestones, seed=seed)
 
@@ -75,9 +70,7 @@ class StudyConfig:
     def fixed(self) -> dict[str, Any]:
         """What every cell depends on, as plain values; sources, targets and seeds may be added."""
         fields = dataclasses.asdict(self)
-        fields["train"] = self.train.to_dict()
         fields["fractions"] = dict(self.fractions)
-        fields["epochs"] = [list(row) for row in self.epochs]
         for name in ("sources", "targets", "seeds", "resamples"):
             del fields[name]
         return fields

@@ -18,8 +18,6 @@ from depara_jax.files import load_arrays
 from depara_jax.training import Examples, Split, make_split
 from depara_jax.training.examples import fitted
 
-__all__ = ["SIZE", "TARGETS", "load_target", "split_target"]
-
 SIZE = 32
 FRACTIONS = {"train": 0.5, "probe": 0.15, "test": 0.3}
 TAKEN = 4000  # images of the larger sets
@@ -28,10 +26,7 @@ TAKEN = 4000  # images of the larger sets
 def load_target(name: str, *, shared: Path, fashion: Path | None) -> Examples:
     """A target's images and labels.
 
-    Args:
-      name: one of `TARGETS`.
-      shared: the shared data folder, with `images/`.
-      fashion: the folder with Fashion-MNIST's four .gz files.
+    `shared` has `images/`, `fashion` Fashion-MNIST's four .gz files.
 
     Raises:
       UnknownNameError: no such target.

@@ -13,23 +13,21 @@ from depara_jax.recipe import RECIPES as PRESETS
 from depara_jax.selection import rank_layers
 from depara_jax.training import Images, cut_network, network_of, predict
 from experiments.common.cells import Cells
-from experiments.layer_study.cells import Target
-from experiments.layer_study.config import LABELLED, PAIRED, RECIPES
-
-__all__ = ["layer_evidence"]
+from experiments.common.domain import Domain
+from experiments.layer_study.config import LABELLED, PAIRED, RECIPES, StudyConfig
 
 
 def layer_evidence(
-    source_name: str, source: Model, target: Target, networks: Mapping[str, Model], cells: Cells
+    source_name: str,
+    source: Model,
+    target: Domain,
+    networks: Mapping[str, Model],
+    config: StudyConfig,
+    cells: Cells,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Scores of every cut of a source for a target, stored once computed.
 
-    Args:
-      source_name: the source's name in the study.
-      source: its network.
-      target: the data.
-      networks: target networks: "full" and one a data size.
-      cells: of the study.
+    Target networks are "full" and one a data size.
 
     Returns:
       "graphs": {target network: {recipe: {"node": [cuts], "edge": [cuts]}}} and "estimators":
@@ -37,21 +35,21 @@ def layer_evidence(
       both terms for resampled probe images, {"network/recipe/term": [resamples, cuts]}.
     """
     name = f"evidence/{source_name}-{target.name}"
-    made = {"resamples": target.config.resamples}
+    made = {"resamples": config.resamples}
     found, drawn = cells.read(f"{name}.json", **made), cells.read(f"{name}.npz", **made)
     if found is None or drawn is None:
-        cuts = network_of(source, target.classes).cuts
-        graphs, drawn = _graphs(source, target, networks, cuts)
-        found = {"graphs": graphs, "estimators": _estimators(source, target, networks, cuts)}
+        graphs, drawn = _graphs(source, target, networks, config.resamples)
+        found = {"graphs": graphs, "estimators": _estimators(source, target, networks)}
         cells.write(f"{name}.npz", drawn, **made)
         cells.write(f"{name}.json", found, **made)
     return found, drawn
 
 
 def _graphs(
-    source: Model, target: Target, networks: Mapping[str, Model], cuts: tuple[str, ...]
+    source: Model, target: Domain, networks: Mapping[str, Model], resamples: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Both terms of every cut, and the same for resampled probe images [resamples, cuts]."""
+    cuts = network_of(source, len(target.examples.classes)).cuts
     graphs: dict[str, Any] = {size: {} for size in networks}
     drawn = {}
     for size, network in networks.items():
@@ -61,44 +59,36 @@ def _graphs(
             recipe = PRESETS[name] if node is None else PRESETS[name].replace(node_weight=0.0)
             ranking = rank_layers(network, source, target.probe, recipe, layers=cuts)
             node = ranking if node is None else node
-            assert node.node is not None
-            assert ranking.edge is not None
-            graphs[size][name] = {"node": _rounded(node.node), "edge": _rounded(ranking.edge)}
-            nodes, edges = resampled_terms(
-                node.node_cosines, ranking.edges, ranking.target_edges,
-                resamples=target.config.resamples,
-            )  # fmt: skip
-            assert nodes is not None
-            assert edges is not None
-            drawn[f"{size}/{name}/node"] = nodes.astype(np.float32)
-            drawn[f"{size}/{name}/edge"] = edges.astype(np.float32)
+            terms = {"node": node.node, "edge": ranking.edge}
+            graphs[size][name] = {term: _rounded(values) for term, values in terms.items()}
+            again = resampled_terms(
+                node.node_cosines, ranking.edges, ranking.target_edges, resamples=resamples
+            )
+            for term, values in zip(terms, again, strict=True):
+                drawn[f"{size}/{name}/{term}"] = np.asarray(values, np.float32)
     return graphs, drawn
 
 
-def _estimators(
-    source: Model, target: Target, networks: Mapping[str, Model], cuts: tuple[str, ...]
-) -> dict[str, Any]:
+def _estimators(source: Model, target: Domain, networks: Mapping[str, Model]) -> dict[str, Any]:
     """Other estimators on each cut's features, flattened."""
-    network = network_of(source, target.classes)
-    parts = cut_network(network, network.read(source), cuts[-1], seed=0)
+    network = network_of(source, len(target.examples.classes))
+    parts = cut_network(network, network.read(source), network.cuts[-1], seed=0)
     prepare = Images(source.spec.input, flip=False)
-    probe = target.probe
-    outputs = source.forward(source.variables, jnp.asarray(probe.array(source.spec.input)))
-    paired = {
-        size: model.forward(model.variables, jnp.asarray(probe.array(model.spec.input)))
-        for size, model in networks.items()
-    }
+
+    def outputs(model: Model) -> Any:
+        return model.forward(model.variables, jnp.asarray(target.probe.array(model.spec.input)))
+
+    mine = outputs(source)
+    paired = {size: _flat(outputs(m)[m.spec.encoder]) for size, m in networks.items()}
     out: dict[str, Any] = {name: {} for name in (*LABELLED, *PAIRED)}
-    for stop in range(1, len(cuts) + 1):
-        for size, _ in target.config.fractions:
+    for stop, cut in enumerate(network.cuts, start=1):
+        for size in [name for name in networks if name != "full"]:
             data = target.part(size)
-            features = predict(network, parts.values, data, prepare, stop=stop)
-            inputs = EstimatorInputs(features=_flat(features), labels=data.labels)
+            features = _flat(predict(network, parts.values, data, prepare, stop=stop))
+            inputs = EstimatorInputs(features=features, labels=data.labels)
             _append(out, size, estimate(LABELLED, inputs))
-        features = _flat(outputs[cuts[stop - 1]])
-        for size, model in networks.items():
-            other = _flat(np.asarray(paired[size][model.spec.encoder]))
-            inputs = EstimatorInputs(features=features, target_features=other)
+        for size, other in paired.items():
+            inputs = EstimatorInputs(features=_flat(mine[cut]), target_features=other)
             _append(out, size, estimate(PAIRED, inputs))
     return out
 
@@ -113,5 +103,5 @@ def _flat(features: Any) -> np.ndarray:
     return np.asarray(features).reshape(len(features), -1)
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: Any) -> list[float]:
     return [round(float(v), 5) for v in values]

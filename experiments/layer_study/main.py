@@ -5,8 +5,8 @@ python -m experiments.layer_study.main --report          # tables and figure fro
 """
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,13 @@ from rich.console import Console
 from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable
 from experiments.common.cells import Cells, write_json
+from experiments.common.domain import Domain
 from experiments.common.run import command
 from experiments.layer_study.analysis import certain
-from experiments.layer_study.cells import (
-    Target,
-    is_finished,
-    load_source,
-    target_network,
-    transfer_cells,
-)
+from experiments.layer_study.cells import load_source, target_network, transfer_cells
 from experiments.layer_study.config import StudyConfig
-from experiments.layer_study.data import load_target
+from experiments.layer_study.data import load_target, split_target
 from experiments.layer_study.evidence import layer_evidence
-
-__all__ = ["main", "run"]
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.json"
@@ -57,15 +50,6 @@ class Options:
     report: bool = False
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the study; returns the exit code: 0, or 2 for bad input."""
-    return command(
-        "layer_study", _main, Options, argv, config=StudyConfig, fields=("sources", "targets"),
-        about="Transfer from every block of a few networks to real targets, and what predicts "
-        "which block was best. Finished cells are kept.",
-    )  # fmt: skip
-
-
 def _main(options: Options, console: Console, **changes: Any) -> None:
     from experiments.layer_study.report import write_report
 
@@ -74,13 +58,9 @@ def _main(options: Options, console: Console, **changes: Any) -> None:
             raise DeparaError("give --shared FOLDER and --output FOLDER, or --report")
         check_writable(options.results, "--results", (".json",))
         found = run(
-            StudyConfig(**changes),
-            shared=options.shared,
-            fashion=options.fashion,
-            output=options.output,
-            console=console,
-            finished_only=options.finished,
-        )
+            StudyConfig(**changes), shared=options.shared, fashion=options.fashion,
+            output=options.output, console=console, finished_only=options.finished,
+        )  # fmt: skip
         write_json(options.results, found, compact=True)
     for line in write_report(options.results, options.figures):
         console.print(line, soft_wrap=True)
@@ -103,24 +83,28 @@ def run(
       DeparaError: data or weights are missing, or the folder holds another study.
     """
     cells = Cells(output, "layer_study", config.fixed())
-    targets = {
-        name: Target(name, load_target(name, shared=shared, fashion=fashion), config)
-        for name in config.targets
-    }
+    targets = {}
+    for name in config.targets:
+        examples = load_target(name, shared=shared, fashion=fashion)
+        sizes = {**dict(config.fractions), "full": 1.0}
+        split = split_target(examples)
+        targets[name] = Domain(name, examples, split, sizes, "probe", config.probe_images)
     records: dict[str, Any] = {name: {} for name in targets}
     settings = []
     for source_name, target_name in config.pairs():
         target, source = targets[target_name], load_source(source_name, shared / "zoo")
-        if finished_only and not is_finished(source_name, source, target, cells):
+        transfer = transfer_cells(
+            source_name, source, target, config, cells, console, finished_only=finished_only
+        )
+        if transfer is None:
             console.print(f"left out: {source_name} to {target_name} is not finished")
             continue
         networks = {}
         for size in ("full", *dict(config.fractions)):
             networks[size], records[target_name][size] = target_network(
-                target, size, cells, console
+                target, size, config, cells, console
             )
-        transfer = transfer_cells(source_name, source, target, cells, console)
-        evidence, drawn = layer_evidence(source_name, source, target, networks, cells)
+        evidence, drawn = layer_evidence(source_name, source, target, networks, config, cells)
         setting = {"source": source_name, "target": target_name, **transfer, **evidence}
         settings.append({**setting, "certain": certain(setting, drawn)})
     if not settings:
@@ -131,6 +115,12 @@ def run(
         "settings": settings,
     }
 
+
+main = functools.partial(
+    command, "layer_study", _main, Options, config=StudyConfig, fields=("sources", "targets"),
+    about="Transfer from every block of a few networks to real targets, and what predicts "
+    "which block was best. Finished cells are kept.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,19 +12,9 @@ from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
 from depara_jax.reporting import save_figure
 from depara_jax.reporting.style import COLORS, GRAY, INK, new_figure, tidy
+from experiments.common.cells import readable
 from experiments.common.tables import markdown
-from experiments.layer_study.analysis import (
-    LAMBDAS,
-    lambda_curve,
-    mean_accuracy,
-    method_scores,
-    random_regret,
-    regret,
-    spearman,
-    table_rows,
-)
-
-__all__ = ["write_report"]
+from experiments.layer_study import analysis
 
 
 def write_report(results: Path, figures: Path) -> list[str]:
@@ -33,11 +23,9 @@ def write_report(results: Path, figures: Path) -> list[str]:
     Raises:
       DeparaError: the results cannot be read.
     """
-    try:
+    with readable(f"results {results}", "run the study"):
         found = json.loads(results.read_text(encoding="utf-8"))
         settings = found["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(f"results {results} cannot be read ({error}); run the study") from error
     if not figures.is_dir():
         raise DeparaError(f"--figures {figures} is not a folder")
     save(curves(settings), figures / "curves.png")
@@ -79,8 +67,8 @@ def methods_table(
     head, chance = ["method"], ["a layer at random"]
     for size in sizes:
         head += [f"Spearman, {size}", f"regret, {size}", "best found"]
-        chance += ["0", f"{random_regret(settings, size):.1f}", "-"]
-    columns = [table_rows(settings, size, same=same) for size in sizes]
+        chance += ["0", f"{analysis.random_regret(settings, size):.1f}", "-"]
+    columns = [analysis.table_rows(settings, size, same=same) for size in sizes]
     lines = []
     for rows in zip(*columns, strict=True):
         cells = [rows[0]["method"]]
@@ -104,8 +92,8 @@ def pairs_table(settings: Sequence[Mapping[str, Any]], sizes: Sequence[str]) -> 
     for setting in settings:
         cuts = setting["cuts"]
         for size in sizes:
-            accuracy = mean_accuracy(setting, size)
-            scores = method_scores(setting, size, "full")["depara"]
+            accuracy = analysis.mean_accuracy(setting, size)
+            scores = analysis.method_scores(setting, size, "full")["depara"]
             about = setting["certain"][size]["full"]["depara"]
             best, chosen = int(accuracy.argmax()), int(scores.argmax())
             runs = np.asarray(setting["accuracy"][size])
@@ -115,8 +103,8 @@ def pairs_table(settings: Sequence[Mapping[str, Any]], sizes: Sequence[str]) -> 
                     setting["source"], setting["target"], size,
                     f"{cuts[best]} {100 * accuracy[best]:.1f}",
                     f"{cuts[chosen]} {100 * accuracy[chosen]:.1f} ({about['share'][chosen]:.0%})",
-                    f"{regret(scores, accuracy):.1f}",
-                    f"{spearman(scores, accuracy):.2f} "
+                    f"{analysis.regret(scores, accuracy):.1f}",
+                    f"{analysis.spearman(scores, accuracy):.2f} "
                     f"({about['low']:.2f} to {about['high']:.2f})",
                     f"{error:.1f}",
                 ]
@@ -140,7 +128,7 @@ def curves(settings: Sequence[Mapping[str, Any]]) -> Any:
                       label=f"accuracy, {size}")  # fmt: skip
             axes.fill_between(position, runs.min(axis=1), runs.max(axis=1), color=color, alpha=0.15)
         twin = axes.twinx()
-        scores = method_scores(setting, "large", "full")
+        scores = analysis.method_scores(setting, "large", "full")
         for name, color in (("depara", COLORS[1]), ("V", COLORS[0]), ("E", COLORS[4])):
             twin.plot(position, scores[name], color=color, linestyle="--", linewidth=1.3,
                       label={"depara": "V + E"}.get(name, name))  # fmt: skip
@@ -162,16 +150,17 @@ def curves(settings: Sequence[Mapping[str, Any]]) -> Any:
 def lambdas(settings: Sequence[Mapping[str, Any]]) -> Any:
     """Mean rank correlation and regret against lambda."""
     figure, (left, right) = new_figure(8.5, 3.2, ncols=2)
+    places = range(len(analysis.LAMBDAS))
     for color, recipe in zip(COLORS, ("paper", "default"), strict=False):
         for style, size in zip(("-", "--"), settings[0]["accuracy"], strict=False):
-            rhos, losses = lambda_curve(settings, size, recipe)
+            rhos, losses = analysis.lambda_curve(settings, size, recipe)
             label = f"{recipe} edges, {size}"
             for axes, values in ((left, rhos), (right, losses)):
-                axes.plot(range(len(LAMBDAS)), values, style, color=color, marker="o",
+                axes.plot(places, values, style, color=color, marker="o",
                           markersize=3, label=label)  # fmt: skip
     for axes, title in ((left, "mean Spearman(SIM, accuracy)"), (right, "mean regret, points")):
         tidy(axes, title=title, xlabel="lambda (0: nodes alone)")
-        axes.set_xticks(range(len(LAMBDAS)), [f"{lam:g}" for lam in LAMBDAS], fontsize=8)
+        axes.set_xticks(places, [f"{lam:g}" for lam in analysis.LAMBDAS], fontsize=8)
     left.axhline(0, color=GRAY, linewidth=0.8)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

@@ -4,6 +4,7 @@ A cell's folder holds encoder.safetensors, head.safetensors, losses.jsonl and re
 result is written last, so a cell with a result of the right digest is finished and is skipped.
 """
 
+import dataclasses
 import json
 import math
 import time
@@ -25,8 +26,6 @@ from experiments.mini_taskonomy.evaluation import Scores, evaluate, trivial_scor
 from experiments.mini_taskonomy.tasks import Task
 from experiments.mini_taskonomy.train import Fit, fit
 
-__all__ = ["beats", "cell_folder", "trained_cell"]
-
 # Standard errors of the mean paired difference over the validation patches.
 Z_NEEDED = 3.0
 
@@ -47,14 +46,7 @@ def trained_cell(
     """Trains a network and its control, measures and stores them, unless that is done.
 
     The control is the same head trained for as many steps on the same network left as it was drawn.
-
-    Args:
-      cells: of the run.
-      task: what to learn.
-      seed: of the weights and batches.
-      config: sizes and optimiser.
-      data: gives training and validation patches.
-      report: called as the training goes on.
+    `data` gives training and validation patches.
 
     Returns:
       What result.json holds.
@@ -85,7 +77,7 @@ def trained_cell(
         _store(cells.path(folder), fits["trained"])
         return _result(task, seed, config, scores, seconds, fits["trained"])
 
-    return cells.get(f"{folder}/result.json", make, config=config.to_json())
+    return cells.get(f"{folder}/result.json", make, config=config)
 
 
 def beats(task: Task, scores: Scores, other: Scores) -> float:
@@ -115,7 +107,7 @@ def _result(
         "family": task.family,
         "kind": task.kind,
         "seed": seed,
-        "config": config.to_json(),
+        "config": dataclasses.asdict(config),
         "metric": task.metric,
         "higher_is_better": task.kind == "classes",
         "validation": {role: round(score.mean, 6) for role, score in scores.items()},

@@ -1,12 +1,9 @@
 """What a training run is made of, as one frozen, hashable value."""
 
 import dataclasses
-from typing import Any
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import EncoderConfig
-
-__all__ = ["PATCH", "SIZE", "TrainConfig"]
 
 PATCH = 48  # side of the patches that are cut from the photographs
 SIZE = 32  # side of the images that the encoders see, cropped at random out of a patch
@@ -39,21 +36,16 @@ class TrainConfig:
     chunk: int = 50
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size, self.head_width, self.chunk) < 1:
+        counts = (self.steps, self.batch_size, self.head_width, self.chunk)
+        rates, more = (self.learning_rate, self.clip), (self.weight_decay, self.warmup)
+        if min(counts) < 1 or min(rates) <= 0 or min(more) < 0:
             raise DeparaError(
-                f"TrainConfig: steps, batch_size, head_width, chunk must be at least 1, got {self}"
-            )
-        if self.learning_rate <= 0 or self.clip <= 0 or min(self.weight_decay, self.warmup) < 0:
-            raise DeparaError(
-                "TrainConfig: learning_rate and clip must be positive, weight_decay and warmup not "
-                f"negative, got {self}"
+                "TrainConfig: steps, batch_size, head_width and chunk must be at least 1, "
+                "learning_rate and clip positive, weight_decay and warmup not negative, got "
+                f"{self}"
             )
         if self.encoder.image_size != SIZE or self.encoder.channels_in != 3:
             raise DeparaError(
                 f"TrainConfig: the tasks give RGB images of {SIZE} pixels, the encoder takes "
                 f"{self.encoder.input.shape}"
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """The configuration as plain JSON values."""
-        return dataclasses.asdict(self)

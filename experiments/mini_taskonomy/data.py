@@ -1,5 +1,6 @@
 """The photographs' patches on the device."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -7,8 +8,6 @@ import jax.numpy as jnp
 
 from depara_jax.data import photographs
 from experiments.mini_taskonomy.config import PATCH
-
-__all__ = ["Data", "load_data"]
 
 
 class Data(NamedTuple):
@@ -20,8 +19,9 @@ class Data(NamedTuple):
 
 def load_data(*, per_photograph: int | None = None) -> tuple[Data, Data]:
     """The packaged photographs' training and validation patches, which share no pixel."""
-    splits = []
-    for split in ("train", "validation"):
-        cut = photographs.patches(split, size=PATCH, per_photograph=per_photograph)
-        splits.append(Data(jnp.asarray(cut.images), jnp.asarray(cut.photograph, jnp.int32)))
-    return splits[0], splits[1]
+    cut = functools.partial(photographs.patches, size=PATCH, per_photograph=per_photograph)
+    train, validation = (
+        Data(jnp.asarray(found.images), jnp.asarray(found.photograph, jnp.int32))
+        for found in (cut("train"), cut("validation"))
+    )
+    return train, validation

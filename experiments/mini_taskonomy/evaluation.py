@@ -8,20 +8,13 @@ import numpy as np
 
 from depara_jax.models.encoder import Encoder
 from depara_jax.models.port import PureForward
+from experiments.mini_taskonomy import heads
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
-from experiments.mini_taskonomy.heads import (
-    Statistics,
-    apply_head,
-    errors,
-    normalized,
-    target_statistics,
-)
+from experiments.mini_taskonomy.heads import Statistics
 from experiments.mini_taskonomy.tasks import Task, compiled_batch
 from experiments.mini_taskonomy.train import Fit
 from experiments.mini_taskonomy.views import Example
-
-__all__ = ["Scores", "evaluate", "evaluation_batch", "scores_of", "trivial_scores"]
 
 EVALUATION_SEED = 7  # of the validation images' crops and corruptions, the same for every network
 
@@ -45,7 +38,7 @@ def evaluate(task: Task, trained: Fit, data: Data, config: TrainConfig) -> Score
 
     @jax.jit
     def predict(encoder, head, images):
-        return apply_head(head, task, network(encoder, normalized(images))["encoder"])
+        return heads.apply_head(head, task, network(encoder, heads.normalized(images))["encoder"])
 
     return scores_of(
         task, predict(trained.encoder, trained.head, batch.image), batch, trained.statistics
@@ -60,7 +53,7 @@ def evaluation_batch(task: Task, data: Data) -> Example:
 
 def scores_of(task: Task, prediction: jax.Array, batch: Example, statistics: Statistics) -> Scores:
     """Scores of standardised predictions (logits for classes)."""
-    each = errors(task, prediction, batch, statistics)
+    each = heads.errors(task, prediction, batch, statistics)
     loss = float(each.mean())
     if task.kind == "classes":
         each = (prediction.argmax(-1) == batch.target).astype(jnp.float32)
@@ -78,7 +71,7 @@ def trivial_scores(task: Task, train: Data, data: Data) -> Scores:
         shares = counts / counts.sum()
         logits = jnp.tile(jnp.log(jnp.maximum(shares, 1e-6)), (len(batch.target), 1))
         return scores_of(task, logits, batch, Statistics(jnp.zeros(()), jnp.ones(())))
-    statistics = target_statistics(task, train)
+    statistics = heads.target_statistics(task, train)
     constant = scores_of(task, jnp.zeros(batch.target.shape), batch, statistics)
     if bool(jnp.isnan(batch.guess).any()):
         return constant

@@ -11,37 +11,37 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["apply", "band", "crop", "gaussian", "luma", "magnify", "opponent"]
+from experiments.mini_taskonomy.config import PATCH
 
 Matrix = Float[Array, "out size"]
 
 
 def band(
-    centres: Float[Array, " out"], kernel: Callable[[jax.Array], jax.Array], *, size: int
+    centres: Float[Array, " out"], kernel: Callable[[jax.Array], jax.Array], size: int = PATCH
 ) -> Matrix:
     """Rows k(j - centres[i]) for the columns j = 0..size-1."""
     return kernel(jnp.arange(size, dtype=jnp.float32) - centres[:, None])
 
 
-def crop(centres: Float[Array, " out"], *, size: int) -> Matrix:
+def crop(centres: Float[Array, " out"]) -> Matrix:
     """Linear interpolation at `centres`; a plain crop where they are whole numbers."""
-    return band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d), 0.0), size=size)
+    return band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d), 0.0))
 
 
-def gaussian(centres: Float[Array, " out"], sigma: jax.Array | float, *, size: int) -> Matrix:
+def gaussian(centres: Float[Array, " out"], sigma: jax.Array | float, size: int = PATCH) -> Matrix:
     """Gaussian weights of `sigma` pixels around `centres`, each row summing to 1."""
     # 0.05 px stands for no blur at all: the neighbours' weights vanish in float32.
     sigma = jnp.maximum(jnp.asarray(sigma, jnp.float32), 0.05)
-    weights = band(centres, lambda d: jnp.exp(-0.5 * jnp.square(d / sigma)), size=size)
+    weights = band(centres, lambda d: jnp.exp(-0.5 * jnp.square(d / sigma)), size)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def magnify(start: jax.Array, side: jax.Array, out: int, *, size: int) -> Matrix:
+def magnify(start: jax.Array, side: jax.Array, out: int) -> Matrix:
     """Resizes the stretch [start, start + side) to `out` pixels with an antialiased triangle."""
     step = side / out
     centres = start + (jnp.arange(out, dtype=jnp.float32) + 0.5) * step - 0.5
     support = jnp.maximum(step, 1.0)
-    weights = band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d) / support, 0.0), size=size)
+    weights = band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d) / support, 0.0))
     return weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -12,8 +12,6 @@ from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.tasks import Task, compiled_batch
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["Statistics", "apply_head", "errors", "init_head", "normalized", "target_statistics"]
-
 STATISTICS_SEED = 11
 
 
@@ -32,7 +30,7 @@ def normalized(image: jax.Array) -> jax.Array:
 def init_head(key: jax.Array, task: Task, config: TrainConfig) -> dict[str, jax.Array]:
     """Two layers on the encoder's [8, 8, c] output, drawn after He et al."""
     features, width = config.encoder.features, config.head_width
-    side = _side(config)
+    side = SIZE // (config.encoder.stem_stride * math.prod(config.encoder.strides))
     per_place = task.outputs * (SIZE // side) ** 2
     if task.kind == "dense":
         shapes = ((3, 3, features, width), (3, 3, width, per_place))
@@ -67,10 +65,6 @@ def _conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-
-
-def _side(config: TrainConfig) -> int:
-    return SIZE // (config.encoder.stem_stride * math.prod(config.encoder.strides))
 
 
 def target_statistics(task: Task, data: Data, *, images: int = 1024) -> Statistics:

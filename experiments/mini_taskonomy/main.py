@@ -22,8 +22,6 @@ from experiments.mini_taskonomy.data import load_data
 from experiments.mini_taskonomy.package import check, package
 from experiments.mini_taskonomy.tasks import TASKS, task_named
 
-__all__ = ["main", "run"]
-
 PACKAGED = Path(depara_jax.__file__).parent / "zoo" / "mini"
 ZOO = TrainConfig()
 QUICK = dataclasses.replace(ZOO, steps=60)
@@ -50,15 +48,6 @@ class Options:
         default=None, metadata={"nargs": "?", "const": PACKAGED}
     )
     check: bool = False
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, 1 if a check failed, 2 for bad input."""
-    return command(
-        "mini_taskonomy", _main, Options, argv, config=TrainConfig, fields=("steps",),
-        about="Train one encoder a task on the packaged photographs. Finished tasks are skipped, "
-        "so a run that was stopped goes on where it was.",
-    )  # fmt: skip
 
 
 def _main(options: Options, console: Console, **changes: Any) -> int:
@@ -101,13 +90,19 @@ def table(results: Sequence[dict[str, Any]]) -> list[str]:
 
 def check_table(results: Sequence[dict[str, Any]]) -> list[str]:
     """The retrained networks beside the zoo's."""
-    rows = []
-    for row in results:
-        numbers = [f"{row[key]:.3f}" for key in ("zoo", "new", "allowed")]
-        rows.append([row["task"], row["metric"], *numbers, "ok" if row["ok"] else "WORSE"])
-    head = ["task", "metric", "zoo", "retrained", "allowed", "result"]
-    return markdown(head, rows)
+    rows = [
+        [row["task"], row["metric"], *(f"{row[k]:.3f}" for k in ("zoo", "new", "allowed")),
+         "ok" if row["ok"] else "WORSE"]
+        for row in results
+    ]  # fmt: skip
+    return markdown(["task", "metric", "zoo", "retrained", "allowed", "result"], rows)
 
+
+main = functools.partial(
+    command, "mini_taskonomy", _main, Options, config=TrainConfig, fields=("steps",),
+    about="Train one encoder a task on the packaged photographs. Finished tasks are skipped, "
+    "so a run that was stopped goes on where it was.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

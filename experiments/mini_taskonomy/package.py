@@ -5,8 +5,6 @@ networks were made and how well they do.
 """
 
 import json
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,13 @@ import numpy as np
 
 from depara_jax.data.photographs import NAMES
 from depara_jax.errors import DeparaError
+from depara_jax.files import write_atomically
 from depara_jax.models.encoder import EncoderConfig
 from depara_jax.models.port import replaced
 from depara_jax.models.zoo.manifest import FILE, FORMAT, read_manifest
 from depara_jax.weights.readers import file_sha256, read_tensors
-from experiments.common.cells import write_json, write_text
+from experiments.common.cells import readable, write_json, write_text
 from experiments.mini_taskonomy.cells import cell_folder
-
-__all__ = ["COMMAND", "MARGIN", "check", "package", "read_facts"]
 
 COMMAND = "python -m experiments.mini_taskonomy.main --output runs/mini --package"
 
@@ -75,19 +72,6 @@ def package(results: list[dict[str, Any]], output: Path, folder: Path) -> dict[s
     return facts
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What training.json holds.
-
-    Raises:
-      DeparaError: the folder has none, or it is damaged.
-    """
-    path = folder / "training.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DeparaError(f"{path} cannot be read ({error}); package the zoo anew") from error
-
-
 def check(results: list[dict[str, Any]], zoo: str | Path = "mini") -> list[dict[str, Any]]:
     """Compares a retrained run with a zoo, task by task.
 
@@ -96,16 +80,20 @@ def check(results: list[dict[str, Any]], zoo: str | Path = "mini") -> list[dict[
       difference that is allowed, and whether the new one is no worse than that.
 
     Raises:
-      DeparaError: no task is in both, or the networks are not of the same shape.
+      DeparaError: no task is in both, the networks are not of the same shape, or the zoo has no
+        training.json.
     """
     manifest = read_manifest(zoo)
-    facts = read_facts(manifest.path.parent)["networks"]
+    path = manifest.path.parent / "training.json"
+    with readable(str(path), "package the zoo anew"):
+        facts = json.loads(path.read_text(encoding="utf-8"))["networks"]
     rows = []
     for result in results:
         entry = manifest.entries.get(result["task"])
         if entry is None:
             continue
-        if _shape(entry.configuration or {}) != _shape(result["config"]["encoder"]):
+        shapes = (entry.configuration or {}, result["config"]["encoder"])
+        if len({replaced(EncoderConfig(), shape) for shape in shapes}) > 1:
             raise DeparaError(
                 f"task {result['task']}: the run's encoder differs from the zoo's, "
                 "so their numbers cannot be compared"
@@ -122,23 +110,15 @@ def check(results: list[dict[str, Any]], zoo: str | Path = "mini") -> list[dict[
     return rows
 
 
-def _shape(fields: Mapping[str, Any]) -> EncoderConfig:
-    return replaced(EncoderConfig(), fields)
-
-
 def _weights(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
 def _facts(result: dict[str, Any], output: Path, folder: Path) -> dict[str, Any]:
     """Copies a network's weights, and says what is known of it."""
-    name = result["task"]
-    source = output / cell_folder(name, result["seed"]) / "encoder.safetensors"
-    target = _weights(folder, name)
-    # Copied beside the target first: a zoo in use never sees half a file.
-    temporary = target.with_suffix(".tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    source = output / cell_folder(result["task"], result["seed"]) / "encoder.safetensors"
+    target = _weights(folder, result["task"])
+    write_atomically(target, lambda file: file.write(source.read_bytes()))
     return {
         "family": result["family"],
         "parameters": sum(int(np.size(value)) for value in read_tensors(target).values()),

@@ -1,8 +1,6 @@
 """Training of an encoder with a task head, or of the head alone on a frozen encoder.
 
-Every function is pure in its key, so a run is fixed by (task, config, seed), and `fit` given
-several keys trains them all at once under `vmap`: one program on a GPU. On a CPU a loop over keys
-is faster, since the batched kernels become grouped convolutions.
+Every function is pure in its key, so a run is fixed by (task, config, seed).
 """
 
 import functools
@@ -16,23 +14,15 @@ import optax
 
 from depara_jax.models.encoder import Encoder
 from depara_jax.models.port import PureForward, random_variables
+from experiments.mini_taskonomy import heads
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.data import Data
-from experiments.mini_taskonomy.heads import (
-    Statistics,
-    apply_head,
-    errors,
-    init_head,
-    normalized,
-    target_statistics,
-)
+from experiments.mini_taskonomy.heads import Statistics, normalized, target_statistics
 from experiments.mini_taskonomy.tasks import Task
-
-__all__ = ["Fit", "State", "fit", "init_state", "update"]
 
 
 class State(NamedTuple):
-    """What a training step changes; with several keys the leaves have a leading axis."""
+    """What a training step changes."""
 
     encoder: Any
     head: dict[str, jax.Array]
@@ -67,37 +57,8 @@ def init_state(
     key_encoder, key_head = jax.random.split(key)
     if encoder is None:
         encoder = random_variables(Encoder, config.encoder, key_encoder)
-    head = init_head(key_head, task, config)
+    head = heads.init_head(key_head, task, config)
     return State(encoder, head, _optimizer(config).init(_trained(encoder, head, frozen)))
-
-
-def update(
-    state: State,
-    key: jax.Array,
-    data: Data,
-    statistics: Statistics,
-    *,
-    task: Task,
-    config: TrainConfig,
-    frozen: bool,
-) -> tuple[State, jax.Array]:
-    """One optimiser step on a batch drawn by `key`; returns the new state and the loss."""
-    key_rows, key_batch = jax.random.split(key)
-    rows = jax.random.randint(key_rows, (config.batch_size,), 0, data.images.shape[0])
-    batch = task.batch(key_batch, data.images[rows], data.photograph[rows])
-    network = PureForward(Encoder, config.encoder)
-
-    def loss(trained):
-        encoder, head = (state.encoder, trained) if frozen else trained
-        features = network(encoder, normalized(batch.image))["encoder"]
-        return errors(task, apply_head(head, task, features), batch, statistics).mean()
-
-    before = _trained(state.encoder, state.head, frozen)
-    value, gradient = jax.value_and_grad(loss)(before)
-    updates, optimizer = _optimizer(config).update(gradient, state.optimizer, before)
-    trained: Any = optax.apply_updates(before, updates)
-    encoder, head = (state.encoder, trained) if frozen else trained
-    return State(encoder, head, optimizer), value
 
 
 def fit(
@@ -116,18 +77,15 @@ def fit(
       task: what to learn.
       data: training patches.
       config: sizes and optimiser.
-      key: one key, or keys [s], which train s networks at once (everything returned then has a
-        leading axis s, losses are [steps, s]).
+      key: of weights and batches.
       frozen: leave the encoder as it is: a readout.
-      encoder: variables to start from (one set, shared by all keys); random ones otherwise.
+      encoder: variables to start from; random ones otherwise.
       on_chunk: called with the number of steps done and the losses since the last call.
     """
-    many = jnp.ndim(key) == 1
     statistics = target_statistics(task, data)
-    key_init, key_steps = _split(key, many)
-    init = functools.partial(init_state, task=task, config=config, frozen=frozen, encoder=encoder)
-    state = (jax.vmap(init) if many else init)(key_init)
-    run = _runner(task, config, frozen, many, jax.default_backend() != "cpu")
+    key_init, key_steps = jax.random.split(key)
+    state = init_state(key_init, task, config, frozen=frozen, encoder=encoder)
+    run = _runner(task, config, frozen, jax.default_backend() != "cpu")
     losses: list[np.ndarray] = []
     for start in range(0, config.steps, config.chunk):
         steps = jnp.arange(start, min(start + config.chunk, config.steps))
@@ -138,34 +96,34 @@ def fit(
     return Fit(state.encoder, state.head, statistics, np.concatenate(losses))
 
 
-def _split(key: jax.Array, many: bool) -> tuple[jax.Array, jax.Array]:
-    pairs = (jax.vmap(jax.random.split) if many else jax.random.split)(key)
-    return (pairs[:, 0], pairs[:, 1]) if many else (pairs[0], pairs[1])
-
-
 @functools.lru_cache(maxsize=2)  # a task's network and its control
-def _runner(task: Task, config: TrainConfig, frozen: bool, many: bool, scan: bool) -> Callable:
+def _runner(task: Task, config: TrainConfig, frozen: bool, scan: bool) -> Callable:
     """(state, key, steps, data, statistics) -> (state, losses), compiled."""
+    network, optimizer = PureForward(Encoder, config.encoder), _optimizer(config)
 
     def step(state, key, number, data, statistics):
-        one = functools.partial(update, task=task, config=config, frozen=frozen)
-        return one(state, jax.random.fold_in(key, number), data, statistics)
+        key_rows, key_batch = jax.random.split(jax.random.fold_in(key, number))
+        rows = jax.random.randint(key_rows, (config.batch_size,), 0, data.images.shape[0])
+        batch = task.batch(key_batch, data.images[rows], data.photograph[rows])
 
-    if many:
-        step = jax.vmap(step, in_axes=(0, 0, None, None, None))
-    if scan:
+        def loss(trained):
+            encoder, head = (state.encoder, trained) if frozen else trained
+            features = network(encoder, normalized(batch.image))["encoder"]
+            prediction = heads.apply_head(head, task, features)
+            return heads.errors(task, prediction, batch, statistics).mean()
 
-        def scanned(state, key, steps, data, statistics):
-            def body(state, number):
-                return step(state, key, number, data, statistics)
+        before = _trained(state.encoder, state.head, frozen)
+        value, gradient = jax.value_and_grad(loss)(before)
+        updates, moments = optimizer.update(gradient, state.optimizer, before)
+        trained: Any = optax.apply_updates(before, updates)
+        encoder, head = (state.encoder, trained) if frozen else trained
+        return State(encoder, head, moments), value
 
-            return jax.lax.scan(body, state, steps)
+    def scanned(state, key, steps, data, statistics):
+        def body(state, number):
+            return step(state, key, number, data, statistics)
 
-        return jax.jit(scanned, donate_argnums=0)
-
-    # Measured on jax 0.10.2: on a CPU a convolution inside a loop runs 20 times slower than outside
-    # (550 against 27 ms a step), so there the loop is Python's.
-    compiled = jax.jit(step)
+        return jax.lax.scan(body, state, steps)
 
     def looped(state, key, steps, data, statistics):
         losses = []
@@ -174,4 +132,7 @@ def _runner(task: Task, config: TrainConfig, frozen: bool, many: bool, scan: boo
             losses.append(loss)
         return state, jnp.stack(losses)
 
-    return looped
+    # Measured on jax 0.10.2: on a CPU a convolution inside a loop runs 20 times slower than outside
+    # (550 against 27 ms a step), so there the loop is Python's.
+    compiled = jax.jit(step)
+    return jax.jit(scanned, donate_argnums=0) if scan else looped

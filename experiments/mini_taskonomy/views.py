@@ -7,19 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.mini_taskonomy.config import PATCH, SIZE
-from experiments.mini_taskonomy.filters import apply, band, crop, gaussian
-
-__all__ = [
-    "MARGIN",
-    "Example",
-    "View",
-    "blurred",
-    "cropped",
-    "example",
-    "random_view",
-    "slope3",
-    "smooth3",
-]
+from experiments.mini_taskonomy.filters import apply, band, crop, gaussian, luma
 
 MARGIN = 4  # pixels around the crop that a filter may look at
 
@@ -55,7 +43,26 @@ class View(NamedTuple):
 
     def image(self) -> jax.Array:
         """The crop itself."""
-        return self.filtered(cropped, cropped)
+        return self.filtered(crop, crop)
+
+    def grey(self) -> "View":
+        """The same place in the patch's luma."""
+        return self._replace(patch=luma(self.patch))
+
+    def gradients(self, grow: int = 0) -> tuple[jax.Array, jax.Array]:
+        """Sobel derivatives of the luma along x and y, [32 + 2 grow, 32 + 2 grow]."""
+        grey = self.grey()
+        along_x = grey.filtered(_smooth3, _slope3, grow=grow)
+        return along_x, grey.filtered(_slope3, _smooth3, grow=grow)
+
+    def structure_tensor(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The structure tensor's xx, yy and xy entries, window sigma 1 px, [32, 32] each."""
+        grow = MARGIN - 1  # the Sobel filters need one pixel more
+        dx, dy = self.gradients(grow)
+        centres = jnp.arange(SIZE, dtype=jnp.float32) + grow
+        window = gaussian(centres, 1.0, size=SIZE + 2 * grow)
+        xx, yy, xy = (apply(window, window, product) for product in (dx * dx, dy * dy, dx * dy))
+        return xx, yy, xy
 
 
 def random_view(key: jax.Array, patch: jax.Array) -> View:
@@ -68,24 +75,19 @@ def random_view(key: jax.Array, patch: jax.Array) -> View:
     return View(patch, y, x)
 
 
-def cropped(centres: jax.Array) -> jax.Array:
-    """The patch at `centres`."""
-    return crop(centres, size=PATCH)
-
-
 def blurred(sigma: jax.Array | float) -> Callable[[jax.Array], jax.Array]:
     """The patch under a Gaussian of `sigma` pixels."""
-    return lambda centres: gaussian(centres, sigma, size=PATCH)
+    return lambda centres: gaussian(centres, sigma)
 
 
-def smooth3(centres: jax.Array) -> jax.Array:
+def _smooth3(centres: jax.Array) -> jax.Array:
     """[1, 2, 1] / 4, the smoothing half of Sobel's filter."""
-    return band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d) / 2.0, 0.0) / 2.0, size=PATCH)
+    return band(centres, lambda d: jnp.maximum(1.0 - jnp.abs(d) / 2.0, 0.0) / 2.0)
 
 
-def slope3(centres: jax.Array) -> jax.Array:
+def _slope3(centres: jax.Array) -> jax.Array:
     """[-1, 0, 1] / 2, its other half."""
-    return band(centres, lambda d: jnp.where(jnp.abs(d) < 1.5, d / 2.0, 0.0), size=PATCH)
+    return band(centres, lambda d: jnp.where(jnp.abs(d) < 1.5, d / 2.0, 0.0))
 
 
 def example(image, target, *, weight=None, guess=None) -> Example:

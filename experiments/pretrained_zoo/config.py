@@ -4,8 +4,6 @@ import dataclasses
 import os
 from pathlib import Path
 
-__all__ = ["GRIDS", "HERE", "PROBE", "TARGETS", "StudyConfig"]
-
 HERE = Path(__file__).parent
 TARGETS = ("clothing", "cifar10", "visda", "fashion")
 # The smallest input of all networks, and the smallest of those for photographs.

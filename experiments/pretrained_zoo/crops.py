@@ -7,11 +7,10 @@ import dataclasses
 import json
 import sys
 
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from depara_jax import RECIPES, Probe, attribution_graphs, compare_models, load_model
+import depara_jax
 from depara_jax.models import Model
 from experiments.pretrained_zoo.config import HERE
 from experiments.pretrained_zoo.images import probe_images
@@ -22,23 +21,21 @@ RESIZES = (128, 146, 160)  # the crop of 128 is all, 88% and 80% of the photogra
 
 def main() -> int:
     """Prints one network's similarity to itself, seen through three crops, with and without."""
-    model = load_model(NETWORK, zoo=str(HERE / "zoo.toml"))
+    model = depara_jax.load_model(NETWORK, zoo=str(HERE / "zoo.toml"))
     models = [_cropped(model, resize) for resize in RESIZES]
-    probe = Probe.from_arrays(np.stack([_square(image) for image in probe_images(IMAGES)]))
-    recipe = RECIPES["default"].replace(lam=0.0, grid=GRID)
-    placed = np.asarray(compare_models(models, probe, recipe).node)
-    nodes = [attribution_graphs(m, probe, recipe)[m.spec.encoder].nodes for m in models]
-    unit = [n / jnp.linalg.norm(n, axis=1, keepdims=True) for n in nodes]
+    probe = depara_jax.Probe.from_arrays(
+        np.stack([_square(image) for image in probe_images(IMAGES)])
+    )
+    recipe = depara_jax.RECIPES["default"].replace(lam=0.0, grid=GRID)
+    graphs = [depara_jax.attribution_graphs(m, probe, recipe)[m.spec.encoder] for m in models]
+    found = {
+        "put back": depara_jax.compare_models(models, probe, recipe),
+        "as they lie": depara_jax.similarity_matrix(graphs, recipe),
+    }
     for i, resize in enumerate(RESIZES[1:], start=1):
-        row = {
-            "network": NETWORK,
-            "crop": round(RESIZES[0] / resize, 2),
-            "node_similarity_to_whole": {
-                "put back": round(float(placed[0, i]), 4),
-                "as they lie": round(float((unit[0] * unit[i]).sum(axis=1).mean()), 4),
-            },
-        }
-        print(json.dumps(row))
+        alike = {how: round(float(np.asarray(of.node)[0, i]), 4) for how, of in found.items()}
+        crop = round(RESIZES[0] / resize, 2)
+        print(json.dumps({"network": NETWORK, "crop": crop, "node_similarity_to_whole": alike}))
     return 0
 
 

@@ -5,7 +5,7 @@ import os
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,8 +14,6 @@ from depara_jax.data import Probe, ProbeSpec
 from depara_jax.errors import DeparaError, UnknownNameError
 from experiments.layer_study.data import load_target
 from experiments.pretrained_zoo.config import PROBE, TARGETS
-
-__all__ = ["Labelled", "held_back", "probe_images", "probe_of", "target_images"]
 
 
 class Labelled(NamedTuple):
@@ -44,7 +42,7 @@ def held_back(target: str) -> int:
 
 def probe_images(count: int) -> list[np.ndarray]:
     """The unlabelled probe set: the first photographs that DEPARA's authors ship (VisDA, real)."""
-    return _visda(count).images
+    return target_images("visda", count).images
 
 
 def probe_of(images: Sequence[np.ndarray]) -> Probe:
@@ -57,33 +55,25 @@ def probe_of(images: Sequence[np.ndarray]) -> Probe:
 def target_images(target: str, count: int, *, fashion: Path | None = None) -> Labelled:
     """A target's first `count` labelled images, or as many as there are, in an order of its own.
 
-    Args:
-      target: one of `TARGETS`.
-      count: how many; the first ones are the same whatever it is.
-      fashion: the folder with Fashion-MNIST's four .gz files.
+    The first ones are the same whatever the count; `fashion` has Fashion-MNIST's four .gz files.
 
     Raises:
       UnknownNameError: no such target.
       DeparaError: its files are not there.
     """
     if target == "visda":
-        return _visda(count)
+        tar = _existing("images/visda_real_test200.tar")
+        return _from_tar(tar, count, lambda name: Path(name).name.split("_")[0])
     if target == "clothing":
         tar = _existing("images/clothing_small_short224.tar")
         return _from_tar(tar, count, lambda name: name.split("/")[-2])
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
-    folder = _shared()
     if target == "cifar10":
         _existing("images/cifar_lossless4k.npz")
-    examples = load_target(target, shared=folder, fashion=fashion)
+    examples = load_target(target, shared=_shared(), fashion=fashion)
     order = np.random.default_rng(0).permutation(len(examples))[:count]
     return Labelled(list(examples.take(order)), examples.labels[order].astype(int))
-
-
-def _visda(count: int) -> Labelled:
-    tar = _existing("images/visda_real_test200.tar")
-    return _from_tar(tar, count, lambda name: Path(name).name.split("_")[0])
 
 
 def _shared() -> Path:
@@ -104,10 +94,6 @@ def _from_tar(path: Path, count: int, kind: Callable[[str], str]) -> Labelled:
         members = sorted((m for m in tar if m.name.endswith(".jpg")), key=lambda m: m.name)
         labels = np.unique([kind(m.name) for m in members], return_inverse=True)[1]
         order = np.random.default_rng(0).permutation(len(members))[:count]
-        return Labelled([_decoded(tar, members[i]) for i in order], labels[order])
-
-
-def _decoded(tar: tarfile.TarFile, member: tarfile.TarInfo) -> np.ndarray:
-    file = tar.extractfile(member)
-    assert file is not None
-    return np.asarray(Image.open(file).convert("RGB"))
+        files: Any = [tar.extractfile(members[i]) for i in order]
+        images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+        return Labelled(images, labels[order])

@@ -7,24 +7,19 @@ import numpy as np
 
 from experiments.common.judge import draws, interval, rank_correlation, regret
 
-__all__ = ["Scores", "judge", "summarise"]
-
 RESAMPLES = 1000
 LEAST = 3  # networks that have an order to speak of
 Scores = Mapping[str, float | None]  # {network: score}; None where it is not defined
 
 
-def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[str, Any]:
+def judge(scores: Scores, truth: Mapping[str, float]) -> dict[str, Any]:
     """Rank correlation with the truth, its 95% interval over networks, and the first pick's regret.
 
     The interval resamples networks: it says how far another draw of networks of this kind might
     move the figure. Networks of one family are no independent draws, so it is too narrow if
     anything.
 
-    Args:
-      scores: {network: score}; those without a score are left out.
-      truth: {network: accuracy}, which says which networks count.
-      seed: of the resampling.
+    Networks without a score are left out; the truth {network: accuracy} says which ones count.
 
     Returns:
       "networks", "picks" (the networks with the highest score), and where there is an order to
@@ -40,7 +35,7 @@ def judge(scores: Scores, truth: Mapping[str, float], *, seed: int = 0) -> dict[
         return found
     resampled = [
         rank_correlation(score[drawn], accuracy[drawn], least=LEAST)
-        for drawn in draws(len(names), RESAMPLES, seed=seed)
+        for drawn in draws(len(names), RESAMPLES)
     ]
     return found | {
         "spearman": rho,
@@ -53,8 +48,6 @@ def summarise(
     scores: Mapping[str, Mapping[str, Scores]],
     truth: Mapping[str, Mapping[str, float]],
     reference: str,
-    *,
-    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Means over targets, with intervals from one resampling of the networks for all of them.
 
@@ -62,21 +55,25 @@ def summarise(
       scores: {target: {estimator: {network: score}}}, the estimators the same for all targets.
       truth: {target: {network: accuracy}}.
       reference: the estimator whose mean is taken from every other's, in the same resamples.
-      seed: of the resampling.
 
     Returns:
       {estimator: {"spearman", "interval", "difference", "difference_interval", "regret"}}; an
       estimator without a score for every network of every target is left out.
     """
     pool = sorted({name for accuracies in truth.values() for name in accuracies})
-    picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES, seed=seed)]
+    picks = [np.arange(len(pool)), *draws(len(pool), RESAMPLES)]
+    # NaN where there is none.
+    accuracy = {t: np.asarray([found.get(n, np.nan) for n in pool]) for t, found in truth.items()}
     means, regrets = {}, {}
     for estimator in next(iter(scores.values())):
-        panels = [_panel(scores[t][estimator], truth[t], pool) for t in truth]
-        if any(np.isnan(score[~np.isnan(accuracy)]).any() for score, accuracy in panels):
+        panels = [
+            (np.asarray([scores[t][estimator].get(n) for n in pool], np.float64), found)
+            for t, found in accuracy.items()
+        ]
+        known = [(score[~np.isnan(true)], true[~np.isnan(true)]) for score, true in panels]
+        if any(np.isnan(score).any() for score, _ in known):
             continue
         means[estimator] = np.mean([[_rho(*panel, pick) for pick in picks] for panel in panels], 0)
-        known = [(score[~np.isnan(true)], true[~np.isnan(true)]) for score, true in panels]
         regrets[estimator] = float(np.mean([regret(*pair) for pair in known]))
     return {
         name: {
@@ -88,14 +85,6 @@ def summarise(
         }
         for name, rows in means.items()
     }
-
-
-def _panel(
-    scores: Scores, truth: Mapping[str, float], pool: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and accuracies [pool], NaN where there is none."""
-    found = [np.nan if (value := scores.get(name)) is None else value for name in pool]
-    return np.asarray(found), np.asarray([truth.get(name, np.nan) for name in pool])
 
 
 def _rho(scores: np.ndarray, truth: np.ndarray, pick: np.ndarray) -> float:

@@ -3,29 +3,25 @@
 DEPARA_SHARED=FOLDER python -m experiments.pretrained_zoo.main --output runs/pretrained_zoo
 """
 
+import functools
+import json
 import sys
-from collections.abc import Sequence
 
 from rich.console import Console
 
+from experiments.common.cells import readable
 from experiments.common.run import command
 from experiments.pretrained_zoo.config import StudyConfig
-from experiments.pretrained_zoo.report import report, tables_of
+from experiments.pretrained_zoo.report import report
 from experiments.pretrained_zoo.similarity import TWINS
 from experiments.pretrained_zoo.study import Study
-
-__all__ = ["extract", "main"]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parses, makes the cells that are missing, and reports."""
-    about = "What real networks' graphs say of their tasks, and whether they predict transfer."
-    return command("pretrained_zoo", _main, StudyConfig, argv, about=about)
+from experiments.pretrained_zoo.tables import tables
 
 
 def _main(config: StudyConfig, console: Console) -> None:
     if config.from_results is not None:
-        lines = tables_of(config.from_results)
+        with readable(f"results {config.from_results}", "run the study"):
+            lines = tables(json.loads(config.from_results.read_text(encoding="utf-8")))
     else:
         if not config.report:
             extract(config)
@@ -50,6 +46,11 @@ def extract(config: StudyConfig) -> None:
         for name in counted if target in study.targets else ():
             study.tuned(target, name)
 
+
+main = functools.partial(
+    command, "pretrained_zoo", _main, StudyConfig,
+    about="What real networks' graphs say of their tasks, and whether they predict transfer.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,44 +11,17 @@ from depara_jax.reporting.heatmaps import similarity_heatmap
 from depara_jax.reporting.style import save_figure
 from depara_jax.reporting.trees import similarity_tree
 from experiments.common.cells import write_text
+from experiments.pretrained_zoo import similarity
 from experiments.pretrained_zoo.config import StudyConfig
 from experiments.pretrained_zoo.images import held_back
 from experiments.pretrained_zoo.judging import judge, summarise
-from experiments.pretrained_zoo.similarity import (
-    TWINS,
-    grid_effect,
-    grouping,
-    matrices,
-    twin_ranks,
-)
 from experiments.pretrained_zoo.study import Study
 from experiments.pretrained_zoo.tables import counted, tables
-from experiments.pretrained_zoo.transfer import (
-    LABELLED,
-    baselines,
-    scores_with_target,
-    weight_count,
-)
-
-__all__ = ["report", "tables_of"]
+from experiments.pretrained_zoo.transfer import LABELLED, scores_with_target, weight_count
 
 _REFERENCE = "trained on ImageNet"
 _ELSEWHERE = "accuracy on the other targets"
 Cells = Mapping[str, Mapping[str, Any]]  # by network
-
-
-def tables_of(path: Path) -> list[str]:
-    """The tables of a results file, as lines of markdown.
-
-    Raises:
-      DeparaError: it cannot be read.
-    """
-    try:
-        return tables(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(
-            f"results {path} cannot be read ({type(error).__name__}: {error}); run the study"
-        ) from error
 
 
 def report(config: StudyConfig) -> list[str]:
@@ -67,14 +39,14 @@ def report(config: StudyConfig) -> list[str]:
         raise DeparaError(f"{config.output} holds no graph of these networks and images")
     names = list(graphs)
     tasks = {name: str(study.specs[name].task) for name in names}
-    found = matrices(graphs)
+    found = similarity.matrices(graphs)
     result: dict[str, Any] = {
         "images": config.images,
         "networks": names,
         "similarity": {k: np.round(v, 4).tolist() for k, v in found.items()},
-        "grouping": {k: grouping(v, names, tasks) for k, v in found.items()},
-        "twins": {k: twin_ranks(v, names) for k, v in found.items()},
-        "grid": grid_effect(graphs),
+        "grouping": {k: similarity.grouping(v, names, tasks) for k, v in found.items()},
+        "twins": {k: similarity.twin_ranks(v, names) for k, v in found.items()},
+        "grid": similarity.grid_effect(graphs),
         "transfer": _transfer(study, graphs),
     }
     write_text(config.results, json.dumps(result, indent=1) + "\n")
@@ -97,15 +69,16 @@ def report(config: StudyConfig) -> list[str]:
 
 def _transfer(study: Study, graphs: Cells) -> dict[str, Any]:
     """Everything that part 2 says, the twins counted once; empty without a target's cells."""
-    twins = {second for _, second in TWINS}
+    twins = {second for _, second in similarity.TWINS}
     names = [name for name in graphs if name not in twins]
-    specs = {name: study.specs[name] for name in names}
-    prior = baselines(
-        {n: int(np.prod(spec.input.size)) for n, spec in specs.items()},
-        {n: weight_count(study.load(n)) for n in names},
-        {n: str(spec.task) for n, spec in specs.items()},
-        {n: graphs[n]["features"].shape[1] for n in names},
-    )
+    specs = study.specs
+    # Scores that look at no image: what anyone knows of a network beforehand.
+    prior = {
+        "input pixels": {n: float(np.prod(specs[n].input.size)) for n in names},
+        "number of weights": {n: float(weight_count(study.load(n))) for n in names},
+        "feature width": {n: float(graphs[n]["features"].shape[1]) for n in names},
+        _REFERENCE: {n: float("ImageNet" in str(specs[n].task)) for n in names},
+    }
     targets = {t: _target(study, t, names, graphs, prior) for t in study.targets}
     found = {t: row for t, row in targets.items() if row}
     if not found:
@@ -159,7 +132,7 @@ def _target(
             part: {name: np.atleast_1d(cell[part]).tolist() for name, cell in tuned.items()}
             for part in ("accuracy", "probe", "seconds") if tuned
         },
-        "scores": with_target | with_labels | {k: dict(v) for k, v in prior.items()},
+        "scores": {**with_target, **with_labels, **prior},
         "seconds": {e: s / len(cells) for e, s in seconds.items()},
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from depara_jax.models import Model, list_models, load_model
 from depara_jax.walk import View, Walk, layer_features
 from experiments.common.cells import Cells
 from experiments.pretrained_zoo.config import GRIDS, StudyConfig
-from experiments.pretrained_zoo.finetune import TEST, TRAIN, fine_tuned
+from experiments.pretrained_zoo.finetune import TEST, TRAIN, fine_tuned, train_target
 from experiments.pretrained_zoo.images import (
     Labelled,
     held_back,
@@ -29,10 +29,7 @@ from experiments.pretrained_zoo.images import (
     probe_of,
     target_images,
 )
-from experiments.pretrained_zoo.target import train_target
 from experiments.pretrained_zoo.transfer import labelled_scores
-
-__all__ = ["Study", "graph_arrays"]
 
 TARGET_IMAGES = 2000  # that a target's own network learns from
 Found = dict[str, Any]
@@ -95,16 +92,16 @@ class Study:
 
     def scores(self, target: str, name: str) -> Found | None:
         """One network's truth and the scores that need labels, on images apart."""
-        labelled, first = self.targets[target], held_back(target)
 
         def make() -> Found:
             features = self.features(target, name)
             assert features is not None
-            return labelled_scores(features, labelled.labels, first)
+            return labelled_scores(features, self.targets[target].labels, held_back(target))
 
-        images = self.images[target].fingerprint
-        path = f"scores/{target}/{name}.json"
-        return self._cell(path, make, network=self.specs[name], images=images)
+        return self._cell(
+            f"scores/{target}/{name}.json", make,
+            network=self.specs[name], images=self.images[target].fingerprint,
+        )  # fmt: skip
 
     def tuned(self, target: str, name: str) -> Found | None:
         """Accuracy after fine-tuning, on images that the estimators do not see."""
@@ -122,9 +119,8 @@ class Study:
         and for VisDA, which has no more, the probe set itself.
         """
         first, truth = held_back(target), self.config.target_images
-        depends = {
-            "images": self.images[target].fingerprint, "probe": self.probe.fingerprint
-        }  # fmt: skip
+        images = {"images": self.images[target], "probe": self.probe}
+        depends = {name: probe.fingerprint for name, probe in images.items()}
 
         def make() -> Found:
             used = max(truth, first + TRAIN + TEST)

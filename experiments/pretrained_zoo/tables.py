@@ -8,8 +8,6 @@ import numpy as np
 from experiments.common.tables import markdown, short, with_interval
 from experiments.pretrained_zoo.similarity import family
 
-__all__ = ["counted", "tables"]
-
 
 def counted(target: str, truth: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Mean accuracies of the networks that were not trained on the target's very images."""

@@ -8,19 +8,10 @@ import jax
 import numpy as np
 
 from depara_jax import RECIPES, graph_similarity
-from depara_jax.estimators import EstimatorInputs, estimate, linear_probe
+from depara_jax.estimators import EstimatorInputs, estimate, estimate_pairs, linear_probe
 from depara_jax.models import Model
 from depara_jax.training import flat_values
-from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, graph_of, signatures
-
-__all__ = [
-    "LABELLED",
-    "baselines",
-    "labelled_scores",
-    "scores_with_target",
-    "standard",
-    "weight_count",
-]
+from experiments.pretrained_zoo.similarity import FEATURE_MEASURES, graph_of
 
 # The last is of the networks that have classes of their own.
 LABELLED = (
@@ -28,7 +19,6 @@ LABELLED = (
     "linear_probe", "leep",
 )  # fmt: skip
 _LOWER_IS_BETTER = ("pactran_gaussian",)
-Found = tuple[dict[str, dict[str, float | None]], dict[str, float]]
 
 
 def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int) -> dict[str, Any]:
@@ -47,11 +37,8 @@ def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int)
     """
     rows, logits = features["features"], features.get("logits")
     scored = standard(rows[first:])
-    found: dict[str, Any] = {
-        "probe": [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)],
-        "scores": {},
-        "seconds": {},
-    }
+    probe = [float(linear_probe(scored, labels[first:], seed=s).value) for s in range(3)]
+    found: dict[str, Any] = {"probe": probe, "scores": {}, "seconds": {}}
     inputs = EstimatorInputs(
         features=rows[:first],
         labels=labels[:first],
@@ -69,43 +56,24 @@ def labelled_scores(features: Mapping[str, Any], labels: np.ndarray, first: int)
 
 def scores_with_target(
     target: Mapping[str, np.ndarray], cells: Mapping[str, Mapping[str, np.ndarray]]
-) -> Found:
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """{estimator: {network: similarity to the target network}} and {estimator: seconds}."""
-    names = ("DEPARA", "nodes", "edges", *FEATURE_MEASURES)
-    found: dict[str, dict[str, float | None]] = {name: {} for name in names}
-    seconds = dict.fromkeys(names, 0.0)
-    mine, ours = graph_of(target), signatures(target["features"])
+    parts = {"DEPARA": "score", "nodes": "node", "edges": "edge"}
+    found: dict[str, dict[str, float]] = {name: {} for name in parts}
+    began, mine = time.process_time(), graph_of(target)
     for name, cell in cells.items():
-        began = time.process_time()
         result = graph_similarity(mine, graph_of(cell), RECIPES["default"])
-        parts = {"DEPARA": result.score, "nodes": result.node, "edges": result.edge}
-        for part, value in parts.items():
-            assert value is not None
-            found[part][name] = float(value)
-        # One computation gives all three.
-        taken = time.process_time() - began
-        seconds |= {part: seconds[part] + taken for part in parts}
+        for part, field in parts.items():
+            found[part][name] = float(getattr(result, field))
+    # One computation gives all three.
+    seconds = dict.fromkeys(parts, time.process_time() - began)
+    features = [cell["features"] for cell in (target, *cells.values())]
+    for measure, row in FEATURE_MEASURES.items():
         began = time.process_time()
-        theirs = signatures(cell["features"])
-        for measure in FEATURE_MEASURES:
-            found[measure][name] = float(theirs[measure] @ ours[measure])
-            seconds[measure] += (time.process_time() - began) / len(FEATURE_MEASURES)
+        values = estimate_pairs(row, features)[0, 1:].tolist()
+        found[measure] = dict(zip(cells, values, strict=True))
+        seconds[measure] = time.process_time() - began
     return found, seconds
-
-
-def baselines(
-    pixels: Mapping[str, int],
-    weights: Mapping[str, int],
-    tasks: Mapping[str, str],
-    widths: Mapping[str, int],
-) -> dict[str, dict[str, float | None]]:
-    """Scores that look at no image: what anyone knows of a network beforehand."""
-    return {
-        "input pixels": {name: float(value) for name, value in pixels.items()},
-        "number of weights": {name: float(value) for name, value in weights.items()},
-        "feature width": {name: float(value) for name, value in widths.items()},
-        "trained on ImageNet": {name: float("ImageNet" in task) for name, task in tasks.items()},
-    }
 
 
 def weight_count(model: Model) -> int:

@@ -6,8 +6,6 @@ from depara_jax.models import InputSpec
 from depara_jax.models.vgg import VGGConfig
 from depara_jax.training import PAPER_SCRATCH, PAPER_TRANSFER, TrainConfig
 
-__all__ = ["LAMBDAS", "SIZES", "SOURCES", "SynConfig"]
-
 SOURCES = ("imagenet", "source")  # Table 2's names; "source" is trained on the synthetic images
 SIZES = {"acc_01T": 0.1, "acc_001T": 0.01}  # shares of the target's training part
 LAMBDAS = {"acc_01T": 1.0, "acc_001T": 10.0}  # the paper's, for either size
@@ -46,5 +44,4 @@ class SynConfig:
     @property
     def input(self) -> InputSpec:
         """ImageNet's preprocessing."""
-        resize = round(self.size * 256 / 224)
-        return InputSpec.imagenet(size=self.size, resize=resize)
+        return InputSpec.imagenet(size=self.size, resize=round(self.size * 256 / 224))

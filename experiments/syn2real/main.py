@@ -6,6 +6,7 @@ python -m experiments.syn2real.main --golden tests/golden/papers/depara_table2.j
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +21,12 @@ from depara_jax.models.port import port_model, port_spec, random_variables
 from depara_jax.models.vgg import VGG
 from depara_jax.recipe import recipe_named
 from depara_jax.selection import rank_layers
-from depara_jax.training import Examples, TrainConfig, folder_examples
+from depara_jax.training import Examples, TrainConfig, folder_examples, write_manifest
 from experiments.common.cells import write_json, write_text
 from experiments.common.run import command, progress
-from experiments.syn2real.cells import Domain, Networks
+from experiments.syn2real.cells import Networks, domain_of
 from experiments.syn2real.config import LAMBDAS, SOURCES, SynConfig
 from experiments.syn2real.table import draw, lines, read_table
-
-__all__ = ["DRY_RUN", "main", "run"]
 
 # Six conv channels at most, 32 pixels, two epochs, random images: that everything runs, in seconds.
 DRY_RUN = SynConfig(
@@ -62,14 +61,6 @@ class Options:
     cuts: tuple[int, ...] | None = None
     dry_run: bool = False
     golden: Path | None = None
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    return command(
-        "syn2real", _main, Options, argv, config=SynConfig, fields=("recipe",),
-        about="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
-    )  # fmt: skip
 
 
 def _main(options: Options, console: Console, **changes: Any) -> None:
@@ -111,14 +102,8 @@ def run(
 ) -> dict[str, Any]:
     """Trains what is missing and fills Table 2; its keys are those of depara_table2.json.
 
-    Args:
-      synthetic: images of the source.
-      real: of the target, with the same classes.
-      imagenet: DNN-ImageNet, or its weights file.
-      config: sizes and schedules.
-      output: the run's folder.
-      console: for progress.
-      cuts: numbers of the cut points, as the paper has them from 1; all 18 by default.
+    `imagenet` is DNN-ImageNet or its weights file; `cuts` are numbers of the cut points, as the
+    paper has them from 1, all 18 by default.
 
     Raises:
       DeparaError: classes that differ, or a cut point that does not exist.
@@ -131,10 +116,11 @@ def run(
     output.mkdir(parents=True, exist_ok=True)
     with progress(console, keep=False) as report:
         source, target = (
-            Domain(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
+            domain_of(n, e, config) for n, e in (("synthetic", synthetic), ("real", real))
         )
-        for domain in (source, target):
-            domain.record(output)
+        for domain in (source, target):  # which image is where
+            sizes = {name: domain.rows(name) for name in domain.sizes}
+            write_manifest(output / f"split-{domain.name}.json", domain.split, sizes)
         networks = Networks(source, target, imagenet, config, output, report)
         numbers = _numbers(cuts, len(networks.network.cuts))
         chosen = tuple(networks.network.cuts[n - 1] for n in numbers)
@@ -146,8 +132,6 @@ def run(
             points = model.spec.layers_at(recipe.feature_point)
             layers = [points[n - 1] for n in numbers]
             ranking = rank_layers(networks.target, model, target.probe, recipe, layers=layers)
-            assert ranking.node is not None
-            assert ranking.edge is not None
             table[name] = {"V": _rounded(ranking.node), "E": _rounded(ranking.edge)}
             for size in LAMBDAS:
                 found = [networks.transfer(name, size, cut) for cut in chosen]
@@ -155,7 +139,7 @@ def run(
     return table
 
 
-def _rounded(values: np.ndarray) -> list[float]:
+def _rounded(values: Any) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
@@ -185,6 +169,11 @@ def _dry_imagenet() -> Any:
     variables = random_variables(VGG, config, jax.random.key(1))
     return port_model(VGG, config, variables=variables, spec=spec)
 
+
+main = functools.partial(
+    command, "syn2real", _main, Options, config=SynConfig, fields=("recipe",),
+    about="DEPARA's layer selection (Table 2): every run is a folder that is resumed.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

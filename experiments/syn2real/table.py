@@ -1,5 +1,6 @@
 """Table 2 of the paper: its layout, picks, correlations and figure, from results or the golden."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from depara_jax.errors import DeparaError
 from depara_jax.reporting import layer_curve, save_figure
+from experiments.common.cells import readable
 from experiments.common.judge import rank_correlation
 from experiments.common.tables import markdown
 from experiments.syn2real.config import LAMBDAS, SOURCES
-
-__all__ = ["draw", "lines", "read_table", "with_similarity"]
 
 NAMES = {"imagenet": "DNN-ImageNet", "source": "DNN-Source"}
 LABELS = {"acc_01T": "0.1-T", "acc_001T": "0.01-T"}
@@ -25,17 +24,11 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
       DeparaError: the file is missing or lacks what a table has.
     """
-    try:
+    with readable(f"table {path}", "expected one such as table2.json"):
         table = json.loads(path.read_text(encoding="utf-8"))
-        count = len(table["layers"])
-        for source in SOURCES:
-            for row in ("V", "E", *LAMBDAS):
-                if len(table[source][row]) != count:
-                    raise ValueError(f"{source}/{row} has another length than layers")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeparaError(
-            f"table {path} cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        for source, row in itertools.product(SOURCES, ("V", "E", *LAMBDAS)):
+            if len(table[source][row]) != len(table["layers"]):
+                raise ValueError(f"{source}/{row} has another length than layers")
     return table
 
 

@@ -21,8 +21,6 @@ from experiments.common.cells import Cells
 from experiments.common.run import Report
 from experiments.taskonomy.config import ExperimentConfig
 
-__all__ = ["Evidence", "collect"]
-
 
 class Evidence(NamedTuple):
     """All cells of a run, joined.
@@ -41,11 +39,7 @@ class Evidence(NamedTuple):
 
 
 def collect(
-    models: Sequence[Model],
-    probe: Probe,
-    config: ExperimentConfig,
-    cells: Cells,
-    report: Report,
+    models: Sequence[Model], probe: Probe, config: ExperimentConfig, cells: Cells, report: Report
 ) -> Evidence:
     """Computes the cells that are not there yet, and joins all.
 
@@ -56,7 +50,7 @@ def collect(
     recipes, starts = config.node_recipes(), range(0, len(probe), config.chunk)
     total, done, warm = len(recipes) * len(starts), 0, set()
     joined = {}
-    for key, recipe in recipes.items():
+    for recipe, key in recipes.items():
         parts = []
         for start in starts:
             report("graphs of all networks", done, total)

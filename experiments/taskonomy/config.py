@@ -2,25 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from depara_jax.errors import DeparaError, UnknownNameError
 from depara_jax.models.taskonomy import TaskonomyConfig
-from depara_jax.recipe import RECIPES, Recipe, recipe_named
+from depara_jax.recipe import Recipe, recipe_named
 from depara_jax.selection.models import refuse_logits
-
-__all__ = ["ESTIMATORS", "PROBE_SETS", "ExperimentConfig", "ProbeSet"]
 
 # method -> (row of `depara_jax.estimators.ESTIMATORS`, whether features are centred first as in the
 # authors' code, whose RSA baseline is that of the centred ones)
-ESTIMATORS: Mapping[str, tuple[str, bool]] = MappingProxyType(
-    {
-        "rsa": ("rsa", False),
-        "rsa-centred": ("rsa", True),
-        "svcca": ("svcca", False),
-        "dds": ("dds_cosine", False),
-    }
-)
+ESTIMATORS: Mapping[str, tuple[str, bool]] = {
+    "rsa": ("rsa", False),
+    "rsa-centred": ("rsa", True),
+    "svcca": ("svcca", False),
+    "dds": ("dds_cosine", False),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +32,14 @@ class ProbeSet:
 
 
 def _row(depara: tuple, v: tuple, e: tuple, rsa: tuple) -> Mapping[str, tuple[float, float]]:
-    return MappingProxyType({"DEPARA": depara, "DEPARA-V": v, "DEPARA-E": e, "RSA": rsa})
+    return {"DEPARA": depara, "DEPARA-V": v, "DEPARA-E": e, "RSA": rsa}
 
 
-PROBE_SETS: Mapping[str, ProbeSet] = MappingProxyType(
-    {
-        "taskonomy": ProbeSet(0.25, _row((0.88, 0.75), (0.71, 0.68), (0.82, 0.75), (0.82, 0.73))),
-        "indoor": ProbeSet(0.27, _row((1.00, 0.81), (0.82, 0.72), (1.00, 0.78), (1.00, 0.79))),
-        "coco": ProbeSet(0.03, _row((0.82, 0.80), (0.82, 0.78), (0.76, 0.65), (0.82, 0.69))),
-    }
-)
+PROBE_SETS: Mapping[str, ProbeSet] = {
+    "taskonomy": ProbeSet(0.25, _row((0.88, 0.75), (0.71, 0.68), (0.82, 0.75), (0.82, 0.73))),
+    "indoor": ProbeSet(0.27, _row((1.00, 0.81), (0.82, 0.72), (1.00, 0.78), (1.00, 0.79))),
+    "coco": ProbeSet(0.03, _row((0.82, 0.80), (0.82, 0.78), (0.76, 0.65), (0.82, 0.69))),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +66,11 @@ class ExperimentConfig:
     batch: int = 4
 
     def __post_init__(self):
-        for kind, names, known in (
-            ("recipe", self.recipes, RECIPES),
-            ("estimator of this experiment", self.estimators, ESTIMATORS),
-        ):
-            for name in names:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
         for name in self.recipes:
-            if name in RECIPES:
-                refuse_logits(RECIPES[name])
+            refuse_logits(recipe_named(name))
+        for name in self.estimators:
+            if name not in ESTIMATORS:
+                raise UnknownNameError("estimator of this experiment", name, ESTIMATORS)
         if not self.recipes or min(self.size, self.chunk, self.batch) < 1:
             raise DeparaError(
                 "ExperimentConfig: needs a recipe, and size, chunk and batch of at least 1, got "
@@ -96,20 +84,14 @@ class ExperimentConfig:
             recipe = recipe.replace(lam=self.lam, name=name)
         return recipe
 
-    def node_recipes(self) -> dict[str, Recipe]:
-        """The distinct ways to make maps, each under the name of the first recipe that needs it."""
+    def maps(self, name: str) -> Recipe:
+        """What the maps of a recipe depend on, without edges."""
+        return self.recipe(name).map_part().replace(lam=0.0, name="maps")
+
+    def node_recipes(self) -> dict[Recipe, str]:
+        """The distinct ways to make maps, each with the name of the first recipe that needs it."""
         found: dict[Recipe, str] = {}
         for name in self.recipes:
             if self.recipe(name).uses_nodes:
-                found.setdefault(_maps(self.recipe(name)), name)
-        return {name: maps for maps, name in found.items()}
-
-    def node_key(self, name: str) -> str:
-        """Which of `node_recipes` makes the maps of a recipe."""
-        wanted = _maps(self.recipe(name))
-        return next(key for key, maps in self.node_recipes().items() if maps == wanted)
-
-
-def _maps(recipe: Recipe) -> Recipe:
-    """What maps depend on, without edges."""
-    return recipe.map_part().replace(lam=0.0, name="maps")
+                found.setdefault(self.maps(name), name)
+        return found

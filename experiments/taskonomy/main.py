@@ -5,9 +5,9 @@ python -m experiments.taskonomy.main --dry-run --output OUT
 """
 
 import dataclasses
+import functools
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from depara_jax.data import Probe, load_probe
 from depara_jax.errors import DeparaError
+from depara_jax.evaluation import evaluate
 from depara_jax.models import Model
 from depara_jax.models.taskonomy import TASKS, TaskonomyConfig
 from experiments.common.cells import Cells, write_json, write_text
@@ -24,13 +25,9 @@ from experiments.taskonomy import pool, results
 from experiments.taskonomy.cells import collect
 from experiments.taskonomy.config import PROBE_SETS, ExperimentConfig
 
-__all__ = ["DRY_RUN", "main", "run"]
-
 # Random weights, five narrow bottlenecks instead of sixteen, 32 pixels: seconds, not hours.
 DRY_RUN = ExperimentConfig(
-    size=32,
-    network=TaskonomyConfig(stem_width=4, widths=(2, 3, 4, 5), units=(2, 1, 1, 1)),
-    chunk=5,
+    size=32, network=TaskonomyConfig(stem_width=4, widths=(2, 3, 4, 5), units=(2, 1, 1, 1)), chunk=5
 )
 DRY_RUN_IMAGES = 10
 PAPER_GPU_HOURS = 20  # both papers, 20 models and 1,000 images on a Quadro P5000
@@ -60,16 +57,6 @@ class Options:
         default=None, metadata={"choices": sorted(PROBE_SETS)}
     )
     dry_run: bool = False
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the experiment; returns the exit code: 0, or 2 for bad input."""
-    return command(
-        "taskonomy", _main, Options, argv, config=ExperimentConfig,
-        fields=("lam", "recipes", "estimators", "chunk", "batch"),
-        about="Both papers' task-transfer experiment. What is computed is kept: a run that was "
-        "stopped goes on where it was; other lambdas or estimators cost no new maps.",
-    )  # fmt: skip
 
 
 def _main(options: Options, console: Console, **changes: Any) -> None:
@@ -112,9 +99,10 @@ def run(
     write_text(output / "images.txt", "".join(f"{id}\n" for id in probe.ids))
     with progress(console) as report:
         evidence = collect(models, probe, config, cells, report)
-        matrices = results.similarities(evidence, config, cells, report)
+    matrices = results.similarities(evidence, config)
     results.similarity_file(matrices, evidence.names, output / "similarity.npz")
-    scored = results.evaluate_methods(matrices, evidence.names)
+    known = results.truth(evidence.names)
+    scored = {method: evaluate(matrix, known) for method, matrix in matrices.items()}
     rows = results.table1(matrices, evidence.names, probe_set)
     write_text(output / "table1.md", "\n".join(results.lines(rows)) + "\n")
     title = f"{len(evidence.names)} networks, {len(probe)} images, 18 targets"
@@ -124,7 +112,7 @@ def run(
         "config": dataclasses.asdict(config),
         "table1": rows,
         "methods": {name: result.to_dict() for name, result in scored.items()},
-        "undecided_at_5": [list(names) for names in results.undecided(scored)],
+        "undecided_at_5": results.undecided(scored),
         "seconds_a_model_and_image": {k: round(v, 5) for k, v in evidence.seconds.items()},
         "backend": f"jax {jax.__version__}, {jax.devices()[0].device_kind}",
     }
@@ -144,6 +132,13 @@ def _print(summary: dict[str, Any], output: Path, console: Console) -> None:
         )
     console.print(f"results.json, table1.md, curves.png and similarity.npz in {output}")
 
+
+main = functools.partial(
+    command, "taskonomy", _main, Options, config=ExperimentConfig,
+    fields=("lam", "recipes", "estimators", "chunk", "batch"),
+    about="Both papers' task-transfer experiment. What is computed is kept: a run that was "
+    "stopped goes on where it was; other lambdas or estimators cost no new maps.",
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

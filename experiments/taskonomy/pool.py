@@ -13,8 +13,6 @@ from depara_jax.models.taskonomy import TASKS, Task
 from depara_jax.weights.readers import file_sha256
 from experiments.taskonomy.config import ExperimentConfig
 
-__all__ = ["find_weights", "list_images", "load_pool", "probe_of", "random_pool", "weights_digest"]
-
 _SUFFIXES = (".pth", ".safetensors", ".npz")
 _DATA = ".data-00000-of-00001"
 

@@ -1,6 +1,5 @@
 """From a run's evidence to similarity matrices, Table 1 and the curves."""
 
-import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.errors import DeparaError
-from depara_jax.estimators import EstimatorInputs, estimate
+from depara_jax.estimators import estimate_pairs
 from depara_jax.evaluation import (
     EvaluationResult,
     GroundTruth,
@@ -20,22 +19,9 @@ from depara_jax.evaluation import (
 )
 from depara_jax.files import write_atomically
 from depara_jax.graph import AttributionGraph, edges_of, similarity_matrix
-from experiments.common.cells import Cells
-from experiments.common.run import Report
 from experiments.common.tables import markdown
 from experiments.taskonomy.cells import Evidence
 from experiments.taskonomy.config import ESTIMATORS, PROBE_SETS, ExperimentConfig
-
-__all__ = [
-    "evaluate_methods",
-    "lines",
-    "similarities",
-    "similarity_file",
-    "table1",
-    "truth",
-    "undecided",
-    "write_curves",
-]
 
 TABLE1_LEAVES_OUT = "class_places"
 
@@ -45,20 +31,16 @@ def truth(names: tuple[str, ...]) -> GroundTruth:
     return load_ground_truth(Path(__file__).with_name("ground_truth.json")).aligned(names)
 
 
-def similarities(
-    evidence: Evidence, config: ExperimentConfig, cells: Cells, report: Report
-) -> dict[str, np.ndarray]:
-    """{method: [m, m]}: every recipe with its two terms apart, and the estimators.
-
-    Rows of the estimators' matrices are stored as they are made, since SVCCA of 1,000 images takes
-    seconds a pair.
-    """
+def similarities(evidence: Evidence, config: ExperimentConfig) -> dict[str, np.ndarray]:
+    """{method: [m, m]}: every recipe with its two terms apart, and the estimators."""
     matrices: dict[str, np.ndarray] = {}
     for name in config.recipes:
         recipe = config.recipe(name)
         node = edge = None
         if recipe.uses_nodes:
-            node = evidence.cosines[config.node_key(name)].mean(axis=0, dtype=np.float64)
+            node = evidence.cosines[config.node_recipes()[config.maps(name)]].mean(
+                axis=0, dtype=np.float64
+            )
         if recipe.uses_edges:
             edge = edge_matrix(evidence, config, name)
         terms = [(recipe.node_weight, node), (recipe.lam, edge)]
@@ -67,58 +49,35 @@ def similarities(
         if node is not None and edge is not None:
             matrices |= {f"{name} V": node, f"{name} E": edge}
     for name in config.estimators:
-        matrices[name] = estimator_matrix(evidence, name, cells, report)
+        matrices[name] = estimator_matrix(evidence, name)
     return matrices
 
 
 def edge_matrix(evidence: Evidence, config: ExperimentConfig, name: str) -> np.ndarray:
     """Spearman of every two networks' edges."""
     recipe = config.recipe(name).replace(node_weight=0.0, lam=1.0)
-    graphs = []
-    for features in evidence.features:
-        edges = edges_of(jnp.asarray(features), edge_normalization=recipe.edge_normalization)
-        graphs.append(AttributionGraph(jnp.zeros((len(features), 0)), edges))
+    form = recipe.edge_normalization
+    edges = [edges_of(jnp.asarray(one), edge_normalization=form) for one in evidence.features]
+    nothing = jnp.zeros((evidence.features.shape[1], 0))
+    graphs = [AttributionGraph(nothing, one) for one in edges]
     return np.asarray(similarity_matrix(graphs, recipe).score, np.float64)
 
 
-def estimator_matrix(evidence: Evidence, name: str, cells: Cells, report: Report) -> np.ndarray:
-    """A symmetric similarity of features, row by row.
+def estimator_matrix(evidence: Evidence, name: str) -> np.ndarray:
+    """A symmetric similarity of features.
 
     Raises:
-      DeparaError: the quantity is undefined for a pair; it is named with the reason.
+      DeparaError: the quantity is undefined for a pair, which is named.
     """
     row, centred = ESTIMATORS[name]
     features = evidence.features
     if centred:
         features = features - features.mean(axis=1, keepdims=True)
-    count = len(features)
-    matrix = np.ones((count, count))
-
-    def above(i: int) -> dict[str, list[float]]:
-        return {"values": [pair(i, j) for j in range(i + 1, count)]}
-
-    def pair(i: int, j: int) -> float:
-        inputs = EstimatorInputs(features=features[i], target_features=features[j])
-        result = estimate(row, inputs)[row]
-        if result.value is None:
-            names = f"{evidence.names[i]} and {evidence.names[j]}"
-            raise DeparaError(f"{name} of {names} is undefined: {result.why}")
-        return result.value
-
-    for i in range(count):
-        report("estimators", i, count, f": {name}")
-        found = cells.get(f"pairs/{name}_{i:02d}.json", functools.partial(above, i))
-        matrix[i, i + 1 :] = matrix[i + 1 :, i] = found["values"]
-    report("estimators", count, count)
+    matrix = np.asarray(estimate_pairs(row, list(features)), np.float64)
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0]
+        raise DeparaError(f"{name} of {evidence.names[i]} and {evidence.names[j]} is undefined")
     return matrix
-
-
-def evaluate_methods(
-    matrices: Mapping[str, np.ndarray], names: tuple[str, ...]
-) -> dict[str, EvaluationResult]:
-    """Every method against the ground truth, 18 targets as in the papers' curves."""
-    known = truth(names)
-    return {method: evaluate(matrix, known) for method, matrix in matrices.items()}
 
 
 def table1(
@@ -149,7 +108,7 @@ def table1(
     return rows
 
 
-def write_curves(results: Mapping[str, EvaluationResult], output: Path, title: str) -> list[Path]:
+def write_curves(results: Mapping[str, EvaluationResult], output: Path, title: str) -> None:
     """P@K, R@K and the PR curve of the recipes and estimators, as PNG and SVG."""
     from depara_jax.reporting.curves import precision_recall
 
@@ -162,10 +121,8 @@ def write_curves(results: Mapping[str, EvaluationResult], output: Path, title: s
         oracle=(one.oracle.precision, one.oracle.recall),
         title=title,
     )
-    paths = [output / f"curves.{suffix}" for suffix in ("png", "svg")]
-    for path in paths:
-        figure.savefig(path)
-    return paths
+    for suffix in ("png", "svg"):
+        figure.savefig(output / f"curves.{suffix}")
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -180,15 +137,14 @@ def similarity_file(matrices: Mapping[str, np.ndarray], names: tuple[str, ...], 
     write_atomically(path, lambda file: np.savez(file, names=np.array(names), **arrays))
 
 
-def undecided(results: Mapping[str, EvaluationResult]) -> list[tuple[str, str]]:
+def undecided(results: Mapping[str, EvaluationResult]) -> list[list[str]]:
     """Pairs of methods whose P@5 intervals over targets overlap: 18 targets decide little."""
     bounds = {}
     for name, result in results.items():
-        at = list(result.ks).index(5)
-        interval = result.intervals["precision"]
+        at, interval = list(result.ks).index(5), result.intervals["precision"]
         bounds[name] = (interval.low[at], interval.high[at])
     return [
-        (a, b)
+        [a, b]
         for a, b in itertools.combinations(bounds, 2)
         if bounds[a][0] <= bounds[b][1] and bounds[b][0] <= bounds[a][1]
     ]

@@ -16,9 +16,8 @@ from experiments.mini_taskonomy import evaluation, filters, main, package, train
 from experiments.mini_taskonomy.cells import beats
 from experiments.mini_taskonomy.config import PATCH, SIZE, TrainConfig
 from experiments.mini_taskonomy.data import Data, load_data
-from experiments.mini_taskonomy.examples import PERMUTATIONS
 from experiments.mini_taskonomy.heads import apply_head, init_head, target_statistics
-from experiments.mini_taskonomy.tasks import TASKS, compiled_batch, task_named
+from experiments.mini_taskonomy.tasks import PERMUTATIONS, TASKS, compiled_batch, task_named
 
 TINY = TrainConfig(
     encoder=EncoderConfig(widths=(4, 6), strides=(1, 2), features=4),
@@ -28,7 +27,7 @@ TINY = TrainConfig(
     head_width=8,
     chunk=5,
 )
-# Convolutions batched over keys, or inside a scan, are slow on a CPU: as few of them as can be.
+# Convolutions inside a scan are slow on a CPU: as few of them as can be.
 MICRO = dataclasses.replace(
     TINY,
     encoder=EncoderConfig(block="plain", widths=(2,), strides=(2,), features=2),
@@ -61,20 +60,20 @@ def batch_of(name: str, data: Data, seed: int = 0):
 def test_filters_agree_with_scipy(rng):
     image = rng.uniform(size=(PATCH, PATCH)).astype(np.float32)
     centres = jnp.arange(SIZE, dtype=jnp.float32) + 8
-    matrix = filters.gaussian(centres, 1.3, size=PATCH)
+    matrix = filters.gaussian(centres, 1.3)
     # truncate=6: scipy stops at 6 sigma, the matrix runs over the whole patch.
     expected = ndi.gaussian_filter(image, 1.3, truncate=6)[8 : 8 + SIZE, 8 : 8 + SIZE]
     # float32 against double sums of about 17^2 products.
     np.testing.assert_allclose(filters.apply(matrix, matrix, image), expected, atol=1e-5)
-    cropped = filters.crop(centres, size=PATCH)
+    cropped = filters.crop(centres)
     np.testing.assert_allclose(filters.apply(cropped, cropped, image), image[8:40, 8:40], atol=1e-6)
 
 
 def test_magnify_by_one_is_a_crop_and_by_two_a_mean(rng):
     image = rng.uniform(size=(PATCH, PATCH, 3)).astype(np.float32)
-    same = filters.magnify(jnp.float32(5), jnp.float32(SIZE), SIZE, size=PATCH)
+    same = filters.magnify(jnp.float32(5), jnp.float32(SIZE), SIZE)
     np.testing.assert_allclose(filters.apply(same, same, image), image[5:37, 5:37], atol=1e-6)
-    half = filters.magnify(jnp.float32(0), jnp.float32(PATCH), PATCH // 2, size=PATCH)
+    half = filters.magnify(jnp.float32(0), jnp.float32(PATCH), PATCH // 2)
     flat = filters.apply(half, half, np.ones_like(image))
     np.testing.assert_allclose(flat, 1.0, atol=1e-6)
 
@@ -176,16 +175,6 @@ def test_a_frozen_encoder_stays_as_it_is(data):
     assert float(jnp.abs(fit.head["bias1"]).max()) > 0
 
 
-def test_many_keys_at_once_train_as_one_after_the_other(data):
-    task, keys = task_named("blur_level"), jax.random.split(jax.random.key(1), 2)
-    many = train.fit(task, data[0], MICRO, keys)
-    assert many.losses.shape == (2, 2)
-    for k in range(2):
-        one = train.fit(task, data[0], MICRO, keys[k])
-        # Batched convolutions sum in another order; two steps of Adam keep that near rounding.
-        np.testing.assert_allclose(many.losses[:, k], one.losses, rtol=1e-4)
-
-
 def test_a_scan_on_the_device_is_the_loop_on_the_host(data):
     task = task_named("edges")
     key = jax.random.key(2)
@@ -193,7 +182,7 @@ def test_a_scan_on_the_device_is_the_loop_on_the_host(data):
     losses = []
     for scan in (False, True):
         state = train.init_state(key, task, MICRO, frozen=False)
-        run = train._runner(task, MICRO, False, False, scan)
+        run = train._runner(task, MICRO, False, scan)
         losses.append(run(state, key, jnp.arange(2), data[0], statistics)[1])
     # The two compile the convolutions differently: summation order.
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

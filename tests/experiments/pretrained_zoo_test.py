@@ -24,13 +24,7 @@ from experiments.pretrained_zoo.finetune import fine_tuned
 from experiments.pretrained_zoo.images import Labelled, probe_of
 from experiments.pretrained_zoo.judging import judge, summarise
 from experiments.pretrained_zoo.report import report
-from experiments.pretrained_zoo.similarity import (
-    FEATURE_MEASURES,
-    family,
-    grouping,
-    signatures,
-    twin_ranks,
-)
+from experiments.pretrained_zoo.similarity import family, grouping, matrices, twin_ranks
 from experiments.pretrained_zoo.study import graph_arrays
 from experiments.pretrained_zoo.transfer import weight_count
 
@@ -66,15 +60,18 @@ def test_pairs_are_counted_by_what_they_share():
     assert grouping(matrix, names, tasks)["same task"]["auc"] == 0.5
 
 
-def test_the_signatures_give_the_library_s_measures(rng):
+def test_the_matrices_are_those_of_the_library(rng):
     one, two = rng.normal(size=(9, 5)), rng.normal(size=(9, 7)).astype(np.float32)
     two[:, :5] += 2 * one
     inputs = EstimatorInputs(features=one.astype(np.float32), target_features=two)
-    want = estimate(list(FEATURE_MEASURES.values()), inputs)
-    left, right = signatures(one.astype(np.float32)), signatures(two)
-    for name, row in FEATURE_MEASURES.items():
-        # Float32 against float64.
-        assert left[name] @ right[name] == pytest.approx(want[row].value, abs=1e-5)
+    nodes = rng.random((9, 4)).astype(np.float16)
+    cells = {"a": {"features": one.astype(np.float32)}, "b": {"features": two}}
+    found = matrices({name: {**cell, "nodes32": nodes} for name, cell in cells.items()})
+    for name, row in {"RSA": "rsa", "CKA": "cka_linear", "DDS": "dds_cosine"}.items():
+        want = estimate(row, inputs)[row].value
+        assert found[name][0, 1] == pytest.approx(want, abs=1e-5)  # float32
+    assert found["nodes"][0, 1] == pytest.approx(1)
+    assert list(found) == ["DEPARA", "nodes", "edges", "RSA", "CKA", "DDS"]
 
 
 def test_the_rank_of_a_twin_counts_the_nearer_ones():
