@@ -218,10 +218,11 @@ def _input(fields: Mapping[str, Any]) -> InputSpec:
         if field in ("size", "hole"):
             if not _numbers(value, int) or len(value) != 2:
                 raise DeparaError(f"input: {field} must be two whole numbers, got {value!r}")
+            values[field] = tuple(value)
         elif field in ("scale", "mean", "std", "clip"):
             if not _numbers(value, int, float):
                 raise DeparaError(f"input: {field} must be a list of numbers, got {value!r}")
-            values[field] = list(map(float, value))
+            values[field] = tuple(map(float, value))
         elif not isinstance(value, {"resize": int, "channels": str}.get(field, object)):
             raise DeparaError(f"input: {field} cannot be {value!r}")
     try:
