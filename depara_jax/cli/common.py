@@ -3,32 +3,18 @@
 import argparse
 import contextlib
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypedDict
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import depara_jax
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import RECIPES, Recipe, recipe_named
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from depara_jax.data import Probe
-    from depara_jax.selection import Ranking
-
-__all__ = [
-    "add_action",
-    "add_method_arguments",
-    "add_zoo_argument",
-    "heading",
-    "progress_bar",
-    "read_probe",
-    "read_recipe",
-    "read_size",
-    "show_notes",
-    "show_ranking",
-    "split",
-    "walk_options",
-]
+TERMS = ("score", "node", "edge")
 
 
 def add_zoo_argument(parser: argparse.ArgumentParser) -> None:
@@ -54,25 +40,22 @@ def add_action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of probe set and recipe."""
+    """Options of zoo, probe set and recipe."""
+    add_zoo_argument(parser)
     parser.add_argument(
         "--probe",
         default="photographs:probe[:200]",
         help="photographs[:SPLIT][[:N]], tfds:NAME:SPLIT[[:N]], an image folder, a list file "
         "(.txt), or an array file (.npy, .npz)",
     )
-    parser.add_argument("--images", type=int, default=None, help="take this many probe images")
-    parser.add_argument("--seed", type=int, default=None, help="shuffle before taking --images")
+    parser.add_argument("--images", type=int, help="take this many probe images")
+    parser.add_argument("--seed", type=int, help="shuffle before taking --images")
     parser.add_argument("--recipe", default="default", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("--lam", type=float, help="weight of the edge term instead of the recipe's")
+    parser.add_argument("--grid", type=int, help="resize attribution maps to GRID x GRID pixels")
+    parser.add_argument("--batch-size", type=int, help="images a step")
     parser.add_argument(
-        "--lam", type=float, default=None, help="weight of the edge term instead of the recipe's"
-    )
-    parser.add_argument(
-        "--grid", type=int, default=None, help="resize attribution maps to GRID x GRID pixels"
-    )
-    parser.add_argument("--batch-size", type=int, default=None, help="images a step")
-    parser.add_argument(
-        "--memory-limit", default=None, metavar="SIZE",
+        "--memory-limit", metavar="SIZE",
         help="what the work may take beside weights and results, such as 800MB or 2GB: fewer "
         "images a step, features in several passes",
     )  # fmt: skip
@@ -117,20 +100,16 @@ def read_size(option: str, text: str) -> int:
     return size
 
 
-def read_probe(args: argparse.Namespace) -> "Probe":
+def read_probe(args: argparse.Namespace) -> "depara_jax.Probe":
     """The probe set that the options name."""
-    from depara_jax.data import load_probe
-
     if args.batch_size is not None and args.batch_size < 1:
         raise DeparaError(f"--batch-size must be at least 1, got {args.batch_size}")
-    return load_probe(args.probe, count=args.images, seed=args.seed)
+    return depara_jax.load_probe(args.probe, count=args.images, seed=args.seed)
 
 
 @contextlib.contextmanager
-def progress_bar(console: "Console", label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(console: Console, label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work of known length; gives what `progress=` takes. Gone when the work is done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     # A log file or a pipe gets no bar.
     options: dict = {"console": console, "transient": True, "disable": not console.is_terminal}
@@ -139,31 +118,29 @@ def progress_bar(console: "Console", label: str) -> Iterator[Callable[[int, int]
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def heading(ranking: "Ranking") -> str:
-    """One line that says what a ranking is of."""
+def show_ranking(console: Console, ranking: "depara_jax.Ranking", title: str) -> None:
+    """The table of a ranking, best first."""
+    rows = [[row[key] for key in ("rank", ranking.kind, *TERMS)] for row in ranking.rows()]
+    show_table(console, ranking, title, ("rank", ranking.kind, *TERMS), rows)
+
+
+def show_table(
+    console: Console,
+    ranking: "depara_jax.Ranking",
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """A ranking as a table, with notes on ties, zero maps and a common grid below."""
     probe = ranking.probe
-    return f"{probe['images']} images of {probe['source']}, recipe {ranking.recipe.name}"
-
-
-def show_ranking(console: "Console", ranking: "Ranking", title: str) -> None:
-    """The table of a ranking, with notes on ties, zero maps and a common grid."""
-    from rich.table import Table
-
-    table = Table(title=title, caption=heading(ranking), title_justify="left")
-    table.add_column("rank", justify="right")
-    table.add_column(ranking.kind)
-    for column in ("score", "node", "edge"):
-        table.add_column(column, justify="right")
-    for row in ranking.rows():
-        numbers = [row[key] for key in ("score", "node", "edge")]
-        shown = ["-" if number is None else f"{number:+.4f}" for number in numbers]
-        table.add_row(str(row["rank"]), row[ranking.kind], *shown)
+    caption = f"{probe['images']} images of {probe['source']}, recipe {ranking.recipe.name}"
+    table = Table(title=title, caption=caption, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column == ranking.kind else "right")
+    for row in rows:
+        cells = ["-" if cell is None else cell for cell in row]
+        table.add_row(*(f"{c:+.4f}" if isinstance(c, float) else str(c) for c in cells))
     console.print(table)
-    show_notes(console, ranking)
-
-
-def show_notes(console: "Console", ranking: "Ranking") -> None:
-    """Lines under a ranking's table: ties, zero maps, a common grid."""
     for group in ranking.ties:
         console.print(f"tied: {', '.join(group)}")
     zeros = ranking.with_zero_maps

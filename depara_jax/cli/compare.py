@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A.json", help=text)
     parser.add_argument("second", metavar="B.json", help="the same by another run")
     parser.add_argument(
-        "--allow-different", default=None, metavar="recipe,code,...",
+        "--allow-different", metavar="recipe,code,...",
         help="compare although these differ: target, source, estimator, recipe, probe, dtype, "
         "preprocessing, weights, code",
     )  # fmt: skip

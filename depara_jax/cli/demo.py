@@ -3,20 +3,17 @@
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+import depara_jax
 from depara_jax.cli.common import add_zoo_argument, progress_bar, show_ranking
+from depara_jax.cli.main import with_provenance, write_json
 from depara_jax.errors import DeparaError
 from depara_jax.files import check_writable
-from depara_jax.recipe import RECIPES
-
-if TYPE_CHECKING:
-    from depara_jax.data import Probe
-    from depara_jax.models import Model
-    from depara_jax.selection import ModelSimilarity, Ranking
+from depara_jax.recipe import RECIPES, Recipe, recipe_named
 
 SHOWN_IMAGES = 6
 SHOWN_MODELS = 5
@@ -35,13 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the zoo's networks for the target, then the layers of the best one, and draws both."""
-    from depara_jax.cli.main import with_provenance, write_json
-    from depara_jax.data import load_probe
-    from depara_jax.models import list_models, load_model
-    from depara_jax.recipe import recipe_named
-    from depara_jax.selection import compare_models, rank_layers, rank_models
-    from depara_jax.store import method_facts
-
     started = time.monotonic()
     recipe = recipe_named(args.recipe)
     if recipe.target_side == "logits":
@@ -49,29 +39,27 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             f"--recipe {args.recipe}: it represents the target by its logits, and the demo ranks "
             "networks by their encoders first; choose another --recipe"
         )
-    target = load_model(args.target, zoo=args.zoo)
-    names = [spec.name for spec in list_models(args.zoo)]
-    models = [load_model(name, zoo=args.zoo) for name in names]
+    target = depara_jax.load_model(args.target, zoo=args.zoo)
+    names = [spec.name for spec in depara_jax.list_models(args.zoo)]
+    models = [depara_jax.load_model(name, zoo=args.zoo) for name in names]
     sources = [model for model in models if model.name != target.name]
-    probe = load_probe("photographs:probe", count=args.images)
+    probe = depara_jax.load_probe("photographs:probe", count=args.images)
     output = _folder(args.output)
     console.print(
         f"{len(models)} trained networks of zoo {args.zoo!r}, {len(probe)} unlabelled photographs"
     )
     with progress_bar(console, "graphs of all networks") as progress:
-        ranking = rank_models(target, sources, probe, recipe, progress=progress)
+        ranking = depara_jax.rank_models(target, sources, probe, recipe, progress=progress)
     show_ranking(console, ranking, f"Networks to transfer from to {target.name!r}")
-    best = next(model for model in sources if model.name == ranking.best)
+    ordered = [sources[i] for i in ranking.order]
+    best = ordered[0]
     with progress_bar(console, f"graphs of {best.name}'s layers") as progress:
-        layers = rank_layers(target, best, probe, recipe, progress=progress)
+        layers = depara_jax.rank_layers(target, best, probe, recipe, progress=progress)
     show_ranking(console, layers, f"Layers of {best.name!r} to transfer from")
     with progress_bar(console, "all pairs of networks") as progress:
-        matrix = compare_models(models, probe, recipe, progress=progress)
-    order = [
-        target,
-        *(next(m for m in sources if m.name == ranking.names[i]) for i in ranking.order),
-    ]
-    pictures = _draw(output, matrix, ranking, layers, order[: 1 + SHOWN_MODELS], probe)
+        matrix = depara_jax.compare_models(models, probe, recipe, progress=progress)
+    shown = [target, *ordered[:SHOWN_MODELS]]
+    pictures = _draw(output, matrix, ranking, layers, shown, probe)
     console.print(
         f"Transfer to {target.name!r} from network {ranking.best!r}, layer {layers.best!r}."
     )
@@ -84,7 +72,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "provenance": {
             "target": str(ranking.target),
-            **method_facts(matrix.recipe, probe.fingerprint, models),
+            **depara_jax.store.method_facts(matrix.recipe, probe.fingerprint, models),
         },
     }
     saved = with_provenance(matrix.to_dict() | result, args.command, started)
@@ -106,44 +94,42 @@ def _folder(path: str) -> Path:
 
 def _draw(
     output: Path,
-    matrix: "ModelSimilarity",
-    ranking: "Ranking",
-    layers: "Ranking",
-    shown: "list[Model]",
-    probe: "Probe",
+    matrix: "depara_jax.selection.ModelSimilarity",
+    ranking: "depara_jax.Ranking",
+    layers: "depara_jax.Ranking",
+    shown: "list[depara_jax.Model]",
+    probe: "depara_jax.Probe",
 ) -> dict[str, Path]:
     """The heat map, the layer curve and the grid of attribution maps."""
-    from depara_jax.reporting import attribution_grid, layer_curve, save_figure, similarity_heatmap
-
-    target = shown[0].name
-    heatmap = similarity_heatmap(
+    reporting, target = depara_jax.reporting, shown[0].name
+    heatmap = reporting.similarity_heatmap(
         matrix.score, matrix.names, label="similarity s(G, G')",
         title=f"Similarity of deep attribution graphs, {len(probe)} photographs",
     )  # fmt: skip
-    curve = layer_curve(
+    curve = reporting.layer_curve(
         layers.names, layers.score, layers.node, layers.edge,
         title=f"Layers of {ranking.best!r} for {target!r}",
     )  # fmt: skip
     few = probe.subset(np.linspace(0, len(probe) - 1, SHOWN_IMAGES).round().astype(int))
-    grid = attribution_grid(
+    grid = reporting.attribution_grid(
         np.stack([few.thumbnail(i) for i in range(len(few))]),
-        [_maps(model, few, matrix) for model in shown],
+        [_maps(model, few, matrix.recipe) for model in shown],
         [model.name for model in shown],
         rows=[name.split("/")[0] for name in few.ids],
         title=f"Attribution maps: {target!r}, then the networks ranked for it, best first",
     )
     figures = {"similarity heat map": heatmap, "layer curve": curve, "attribution maps": grid}
     return {
-        kind: save_figure(figure, output / picture)
+        kind: reporting.save_figure(figure, output / picture)
         for (kind, figure), picture in zip(figures.items(), PICTURES, strict=True)
     }
 
 
-def _maps(model: "Model", probe: "Probe", matrix: "ModelSimilarity") -> np.ndarray:
+def _maps(model: "depara_jax.Model", probe: "depara_jax.Probe", recipe: Recipe) -> np.ndarray:
     import jax.numpy as jnp
 
-    from depara_jax.attribution import attribute
-
     layer, images = model.spec.encoder, jnp.asarray(probe.array(model.spec.input))
-    _, maps = attribute(model.forward, model.variables, images, (layer,), matrix.recipe.map_part())
+    _, maps = depara_jax.attribute(
+        model.forward, model.variables, images, (layer,), recipe.map_part()
+    )
     return np.asarray(maps[layer])

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--similarity", required=True, metavar="FILE[:key]", help=SIMILARITY_HELP)
     add_truth_arguments(parser)
-    parser.add_argument("--ks", default=None, metavar="K,...", help="cut-offs; by default all")
+    parser.add_argument("--ks", metavar="K,...", help="cut-offs; by default all")
     parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap over targets")
     parser.add_argument("--level", type=float, default=0.95, help="coverage of the intervals")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
@@ -38,13 +38,10 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that name the ground truth; `plot pr` has them too."""
     parser.add_argument("--truth", required=True, metavar="FILE[:key]", help=TRUTH_HELP)
     parser.add_argument(
-        "--names", default=None, metavar="A,B,...",
-        help="names of the matrix's rows, where its file has none",
-    )  # fmt: skip
-    parser.add_argument(
-        "--targets", default=None, metavar="A,B,...", help="score these targets only"
+        "--names", metavar="A,B,...", help="names of the matrix's rows, where its file has none"
     )
-    parser.add_argument("--drop-targets", default=None, metavar="A,B,...", help="leave these out")
+    parser.add_argument("--targets", metavar="A,B,...", help="score these targets only")
+    parser.add_argument("--drop-targets", metavar="A,B,...", help="leave these out")
     parser.add_argument("--relevant", type=int, default=5, help="size of the relevant set")
 
 

@@ -8,47 +8,35 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from depara_jax.cli.common import (
-    add_method_arguments,
-    add_zoo_argument,
-    progress_bar,
-    read_probe,
-    read_recipe,
-    walk_options,
-)
+import depara_jax
+from depara_jax.cli import common
 from depara_jax.files import check_writable, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("model", help="a name, ARCHITECTURE=WEIGHTS or ARCHITECTURE=random:SEED")
-    parser.add_argument("--layer", default=None, help="by default the encoder layer")
+    parser.add_argument("--layer", help="by default the encoder layer")
     parser.add_argument(
         "--output",
-        default=None,
         metavar="FILE.npz",
         help="save nodes and edges, with model, layer, recipe and the probe's fingerprint",
     )
-    add_zoo_argument(parser)
-    add_method_arguments(parser)
+    common.add_method_arguments(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Builds the graph and describes it."""
-    from depara_jax.models import load_model
-    from depara_jax.selection import attribution_graphs
-    from depara_jax.store import method_facts, provenance
-
     if args.output is not None:
         check_writable(args.output, "--output", (".npz",))
     started = time.monotonic()
-    recipe = read_recipe(args)
-    model = load_model(args.model, zoo=args.zoo)
+    recipe = common.read_recipe(args)
+    model = depara_jax.load_model(args.model, zoo=args.zoo)
     layer = model.spec.check_layer(args.layer or model.spec.encoder)
-    probe = read_probe(args)
-    with progress_bar(console, f"graph of {model.name}") as progress:
-        graph = attribution_graphs(
-            model, probe, recipe, layers=[layer], progress=progress, **walk_options(args)
+    probe = common.read_probe(args)
+    with common.progress_bar(console, f"graph of {model.name}") as progress:
+        graph = depara_jax.attribution_graphs(
+            model, probe, recipe, layers=[layer], progress=progress, **common.walk_options(args)
         )[layer]
     recipe = graph.info.recipe if graph.info else recipe  # with the grid that was found
     nodes, edges = np.asarray(graph.nodes), np.asarray(graph.edges)
@@ -60,28 +48,29 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "nodes": {"shape": list(nodes.shape), "zero_maps": graph.zero_nodes},
         "edges": {"shape": list(edges.shape), **_summary(edges)},
         "strongest": _strongest(edges, probe.ids),
-        "provenance": method_facts(recipe, probe.fingerprint, [model]),
+        "provenance": depara_jax.store.method_facts(recipe, probe.fingerprint, [model]),
     }
     console.print(f"{graph!r} on {len(probe)} images of {probe.spec}")
     if edges.size:
-        console.print(
-            "edges: " + ", ".join(f"{key} {value:+.3f}" for key, value in _summary(edges).items())
-        )
+        summary = [f"{key} {value:+.3f}" for key, value in _summary(edges).items()]
+        console.print(f"edges: {', '.join(summary)}")
         for pair in result["strongest"]:
             console.print(f"  {pair['edge']:+.4f}  {pair['images'][0]}  {pair['images'][1]}")
     if args.output is not None:
         # What is needed to tell whether two saved graphs may be compared goes with the arrays.
         seconds = round(time.monotonic() - started, 3)
-        whole = provenance({"command": args.command, "seconds": seconds, **result["provenance"]})
-        origin = {
+        known = {"command": args.command, "seconds": seconds, **result["provenance"]}
+        content = {
+            "nodes": nodes,
+            "edges": edges,
+            "ids": probe.ids,
             "model": model.name,
             "layer": layer,
             "probe": probe.fingerprint,
             "recipe": json.dumps(result["recipe"]),
-            "provenance": json.dumps(whole),
+            "provenance": json.dumps(depara_jax.store.provenance(known)),
         }
-        arrays = {"nodes": nodes, "edges": edges, "ids": np.array(probe.ids)}
-        arrays |= {key: np.array(value) for key, value in origin.items()}
+        arrays = {key: np.asarray(value) for key, value in content.items()}
         write_atomically(
             args.output, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays)
         )

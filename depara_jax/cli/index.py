@@ -21,12 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--dim", type=int, default=4096, help="entries of the random projection")
     build.add_argument("--exact", action="store_true", help="keep whole vectors, no projection")
     build.add_argument("--seed", type=int, default=0, help="of the projection")
-    build.add_argument("--recipe", default=None, help="where the store has graphs of several")
+    build.add_argument("--recipe", help="where the store has graphs of several")
+    build.add_argument("--lam", type=float, help="weight of the edges; needs --recipe")
     build.add_argument(
-        "--lam", type=float, default=None, help="weight of the edges; needs --recipe"
-    )
-    build.add_argument(
-        "--probe-set", default=None, metavar="DIGITS", help="where the store has several: the "
+        "--probe-set", metavar="DIGITS", help="where the store has several: the "
         "beginning of its fingerprint"
     )  # fmt: skip
     add = add_action(actions, "add", "add graphs that an index does not have yet")
@@ -39,10 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`depara graph --output` wrote"
     )  # fmt: skip
     query.add_argument("--top", type=int, default=10)
-    query.add_argument(
-        "--store", default=None, help="rank the shortlist by exact similarity, from this store"
-    )
-    query.add_argument("--shortlist", type=int, default=None, help="how many, with --store "
+    query.add_argument("--store", help="rank the shortlist by exact similarity, from this store")
+    query.add_argument("--shortlist", type=int, help="how many, with --store "
                        "(by default 100, or 10 times --top)")  # fmt: skip
     export = add_action(actions, "export", "hand an index over to a library of approximate search")
     export.add_argument("file", metavar="FILE")

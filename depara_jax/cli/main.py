@@ -120,7 +120,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if name in argv:
             importlib.import_module(verb.module).add_arguments(child)
         child.add_argument(
-            "--json", metavar="FILE|-", default=None,
+            "--json", metavar="FILE|-",
             help="also write the result as JSON; with -, to stdout, which then holds it alone",
         )  # fmt: skip
     return parser

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layers", action="store_true", help="list layers; a single network's always are"
     )
     parser.add_argument(
-        "--zoo", default=None, help="only this zoo: a packaged one, a .toml manifest, or a folder"
+        "--zoo", help="only this zoo: a packaged one, a .toml manifest, or a folder"
     )
 
 

@@ -102,7 +102,7 @@ def draw_pr(args: argparse.Namespace) -> Any:
 def add_matrix(parser: argparse.ArgumentParser) -> None:
     """Options of the figures of one matrix."""
     parser.add_argument("--similarity", required=True, metavar="FILE[:key]", help=SIMILARITY_HELP)
-    parser.add_argument("--names", default=None, metavar="A,B,...", help="names of the rows")
+    parser.add_argument("--names", metavar="A,B,...", help="names of the rows")
 
 
 def draw_heatmap(args: argparse.Namespace) -> Any:
@@ -122,7 +122,7 @@ def add_tree(parser: argparse.ArgumentParser) -> None:
         "the columns may be other networks than the rows",
     )  # fmt: skip
     parser.add_argument(
-        "--families", default=None, metavar="FILE.json", help="{name: family}, to colour the names"
+        "--families", metavar="FILE.json", help="{name: family}, to colour the names"
     )
 
 
@@ -148,11 +148,11 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
         "--ranking", required=True, metavar="FILE.json", help="what `rank-layers --json` wrote"
     )
     parser.add_argument(
-        "--order", default=None, metavar="A,B,...",
+        "--order", metavar="A,B,...",
         help="layers from shallow to deep; by default the 'names' of the ranking's file",
     )  # fmt: skip
     parser.add_argument(
-        "--accuracy", default=None, metavar="FILE.json",
+        "--accuracy", metavar="FILE.json",
         help="{label: {layer: percent}}, accuracy after transfer, drawn on a second axis",
     )  # fmt: skip
 
@@ -199,10 +199,10 @@ def add_edges(parser: argparse.ArgumentParser) -> None:
         help="what `graph --output` wrote (its 'edges'), or a vector of n(n-1)/2 cosines",
     )  # fmt: skip
     parser.add_argument(
-        "--thumbnails", default=None, metavar="FILE[:key]",
+        "--thumbnails", metavar="FILE[:key]",
         help="pictures [n, h, w, c] of the probe images; without them the nodes are numbered",
     )  # fmt: skip
-    parser.add_argument("--strongest", type=int, default=None, help="how many; by default 2n")
+    parser.add_argument("--strongest", type=int, help="how many; by default 2n")
 
 
 def draw_edges(args: argparse.Namespace) -> Any:

@@ -1,54 +1,39 @@
 """`depara rank-models`: which network to transfer from."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
-from depara_jax.cli.common import (
-    add_method_arguments,
-    add_zoo_argument,
-    progress_bar,
-    read_probe,
-    read_recipe,
-    show_ranking,
-    split,
-    walk_options,
-)
+import depara_jax
+from depara_jax.cli import common
+from depara_jax.cli.estimate import load_array
 from depara_jax.errors import DeparaError
-
-if TYPE_CHECKING:
-    from depara_jax.selection import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--target", required=True, help="the network of the target task")
     parser.add_argument(
-        "--sources", default=None, metavar="A,B,...",
-        help="candidates; by default every other network of the zoo",
-    )  # fmt: skip
+        "--sources", metavar="A,B,...", help="candidates; by default every other network of the zoo"
+    )
     parser.add_argument(
-        "--estimators", default=None, metavar="depara,A,B",
+        "--estimators", metavar="depara,A,B",
         help="rank by several estimators side by side, with a fused rank; `depara` is the method "
         "itself, the others are the rows that `depara estimate` prints",
     )  # fmt: skip
     parser.add_argument(
-        "--labels", default=None, metavar="FILE.npy|folders",
+        "--labels", metavar="FILE.npy|folders",
         help="classes of the probe images for estimators that need them: an array, or the folder "
         "(for the photographs: the photograph) that each image is from",
     )  # fmt: skip
-    add_zoo_argument(parser)
-    add_method_arguments(parser)
+    common.add_method_arguments(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Ranks the sources."""
-    from depara_jax.models import list_models, load_model
-    from depara_jax.selection import rank_by_estimators, rank_models
-    from depara_jax.store import input_digests, method_facts
-
     if args.memory_limit is not None and args.estimators is not None:
         raise DeparaError(
             "--memory-limit serves DEPARA alone; the features that --estimators compares are held "
@@ -56,29 +41,30 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
     if args.labels is not None and args.estimators is None:
         raise DeparaError("--labels serves --estimators; DEPARA itself uses no labels")
-    recipe = read_recipe(args)
-    target = load_model(args.target, zoo=args.zoo)
-    names = split(args.sources, "--sources", what="no network")
+    recipe = common.read_recipe(args)
+    target = depara_jax.load_model(args.target, zoo=args.zoo)
+    names = common.split(args.sources, "--sources", what="no network")
     if names is None:
-        names = [spec.name for spec in list_models(args.zoo) if spec.name != target.name]
-    sources = [load_model(name, zoo=args.zoo) for name in names]
+        names = [spec.name for spec in depara_jax.list_models(args.zoo)]
+        names = [name for name in names if name != target.name]
+    sources = [depara_jax.load_model(name, zoo=args.zoo) for name in names]
     found = [source.spec.name for source in sources]
     repeated = sorted({name for name in found if found.count(name) > 1})
     if repeated:
         raise DeparaError(f"--sources names {', '.join(repeated)} more than once")
-    probe = read_probe(args)
+    probe = common.read_probe(args)
     title = f"Networks to transfer from to {target.name!r}"
-    estimators = split(args.estimators, "--estimators", what="no estimator") or ["depara"]
+    estimators = common.split(args.estimators, "--estimators", what="no estimator") or ["depara"]
     if args.estimators is None:
-        with progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
-            result = rank_models(
-                target, sources, probe, recipe, progress=progress, **walk_options(args)
+        with common.progress_bar(console, f"graphs of {len(sources) + 1} networks") as progress:
+            result = depara_jax.rank_models(
+                target, sources, probe, recipe, progress=progress, **common.walk_options(args)
             )
-        show_ranking(console, result, title)
+        common.show_ranking(console, result, title)
     else:
         labels = None if args.labels is None else _labels(args.labels, probe)
-        with progress_bar(console, f"estimators on {len(sources)} networks") as progress:
-            result = rank_by_estimators(
+        with common.progress_bar(console, f"estimators on {len(sources)} networks") as progress:
+            result = depara_jax.selection.rank_by_estimators(
                 target, sources, probe, estimators, recipe=recipe, labels=labels,
                 batch_size=args.batch_size, progress=progress,
             )  # fmt: skip
@@ -86,28 +72,26 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     facts = {
         "target": str(result.target),
         "estimator": estimators[0],
-        **method_facts(result.recipe, probe.fingerprint, [target, *sources]),
+        **depara_jax.store.method_facts(result.recipe, probe.fingerprint, [target, *sources]),
     }
     if args.labels not in (None, "folders"):
-        facts["inputs"] = input_digests([args.labels])
+        facts["inputs"] = depara_jax.store.input_digests([args.labels])
     return {**result.to_dict(), "provenance": facts}
 
 
 def _labels(text: str, probe: Any) -> np.ndarray:
     """Classes from an array file, or from the first part of each image's name."""
     if text != "folders":
-        from depara_jax.cli.estimate import load_array
-
         return load_array("--labels", text)
     if any("/" not in name for name in probe.ids):
         raise DeparaError("--labels folders: the probe images do not lie in a folder a class")
     return np.unique([name.split("/")[0] for name in probe.ids], return_inverse=True)[1]
 
 
-def _show_comparison(console: Console, result: "Comparison", title: str) -> None:
+def _show_comparison(
+    console: Console, result: "depara_jax.selection.Comparison", title: str
+) -> None:
     """Scores with ranks, the fused rank, seconds; what estimators lack below."""
-    from rich.table import Table
-
     # A column takes about 16 characters with its score, 6 with its rank alone.
     with_scores = console.width >= 30 + 16 * len(result.columns)
     table = Table(title=title, title_justify="left")

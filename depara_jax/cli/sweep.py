@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one process of a job on several hosts; on TPU slices and under Slurm the rest is "
         "found by itself, elsewhere give the next three",
     )  # fmt: skip
-    parser.add_argument("--coordinator", default=None, metavar="HOST:PORT")
-    parser.add_argument("--processes", type=int, default=None)
-    parser.add_argument("--process", type=int, default=None, help="number of this process, from 0")
+    parser.add_argument("--coordinator", metavar="HOST:PORT")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process", type=int, help="number of this process, from 0")
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
