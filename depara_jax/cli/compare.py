@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+import depara_jax
 from depara_jax.cli.common import split
 from depara_jax.errors import DegenerateError, DeparaError
+from depara_jax.evaluation.readers import read_json
+from depara_jax.graph.rows import competition_ranks
 
 CUTS = (1, 3, 5, 10)
 
@@ -44,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Compares the two rankings, or says why that would mean nothing."""
-    from depara_jax.store import NotComparableError, check_comparable, input_digests
-
+    store = depara_jax.store
     if args.moves < 0:
         raise DeparaError(f"--moves must be at least 0, got {args.moves}")
     allowed = split(args.allow_different, "--allow-different") or []
@@ -56,12 +58,12 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
     names = (first.path, second.path)
     try:
-        different = check_comparable(first.origin, second.origin, names=names, allow=allowed)
-    except NotComparableError as error:
+        different = store.check_comparable(first.origin, second.origin, names=names, allow=allowed)
+    except store.NotComparableError as error:
         raise DeparaError(f"{error}; --allow-different names what may differ") from error
     result = compare_rankings(first, second, args.moves) | {"different": different}
     show(console, result)
-    return result | {"provenance": {"inputs": input_digests(names)}}
+    return result | {"provenance": {"inputs": store.input_digests(names)}}
 
 
 def read_ranking(path: str) -> Saved:
@@ -70,8 +72,6 @@ def read_ranking(path: str) -> Saved:
     Raises:
       DeparaError: it is no such file, or does not say where it comes from.
     """
-    from depara_jax.evaluation.readers import read_json
-
     content = read_json(Path(path))
     content = content if isinstance(content, dict) else {}
     if isinstance(content.get("target"), str):
@@ -110,7 +110,6 @@ def compare_rankings(first: Saved, second: Saved, moves: int) -> dict[str, Any]:
       DegenerateError: fewer than two candidates in common.
     """
     from depara_jax.evaluation.correlation import CORRELATIONS
-    from depara_jax.graph.rows import competition_ranks
 
     common = [name for name in first.places if name in second.places]
     if len(common) < 2:

@@ -4,6 +4,11 @@ import argparse
 import dataclasses
 from typing import Any
 
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import depara_jax
 from depara_jax.cli.common import split
 from depara_jax.errors import DeparaError
 from depara_jax.files import load_arrays
@@ -28,24 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             flag, dest=field, metavar="FILE.npy", required=field == "features", help=text
         )
     parser.add_argument(
-        "--estimators",
-        default="all",
-        metavar="all|A,B",
+        "--estimators", default="all", metavar="all|A,B",
         help="which to run; one that lacks an input says so and the others still run",
-    )
+    )  # fmt: skip
 
 
-def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
+def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Runs the estimators asked for, shows them, and returns {"estimators": {name: ...}, ...}."""
-    from depara_jax import estimators
-    from depara_jax.store import input_digests
-
+    estimators, names = depara_jax.estimators, args.estimators
     # The inputs depend on nothing that is slow; a name that does not exist is refused before them.
-    names = (
-        "all"
-        if args.estimators == "all"
-        else split(args.estimators, "--estimators", what="no estimator") or []
-    )
+    if names != "all":
+        names = split(names, "--estimators", what="no estimator") or []
     estimators.estimator_rows(names)
     arrays = {
         field: load_array(flag, getattr(args, field))
@@ -54,19 +52,17 @@ def run(args: argparse.Namespace, console: Any) -> dict[str, Any]:
     }
     results = estimators.estimate(names, estimators.EstimatorInputs(**arrays))
     _show(results, console)
+    described = {}
+    for name, one in results.items():
+        row = estimators.ESTIMATORS[name]
+        facts = {"higher_is_better": row.higher_is_better, "citation": row.citation}
+        described[name] = dataclasses.asdict(one) | {"seconds": round(one.seconds, 6)} | facts
+    files = {field: str(getattr(args, field)) for field in arrays}
     return {
-        "samples": int(arrays["features"].shape[0]),
-        "inputs": {field: str(getattr(args, field)) for field in arrays},
-        "estimators": {
-            name: dataclasses.asdict(one)
-            | {
-                "seconds": round(one.seconds, 6),
-                "higher_is_better": estimators.ESTIMATORS[name].higher_is_better,
-                "citation": estimators.ESTIMATORS[name].citation,
-            }
-            for name, one in results.items()
-        },
-        "provenance": {"inputs": input_digests(getattr(args, field) for field in arrays)},
+        "samples": len(arrays["features"]),
+        "inputs": files,
+        "estimators": described,
+        "provenance": {"inputs": depara_jax.store.input_digests(files.values())},
     }
 
 
@@ -76,24 +72,18 @@ def load_array(flag: str, path: str) -> Any:
     Raises:
       DeparaError: no such file, or one that is no plain numeric array.
     """
-    import numpy as np
-
     loaded = load_arrays(path, name=f"{flag} {path}")
     if not isinstance(loaded, np.ndarray):
         raise DeparaError(f"{flag} {path}: expected one array (.npy), got an archive (.npz)")
     return loaded
 
 
-def _show(results: Any, console: Any) -> None:
-    from rich.table import Table
-
-    from depara_jax.estimators import ESTIMATORS
-
+def _show(results: Any, console: Console) -> None:
     table = Table("estimator", "value", "better", "seconds", "remark", box=None)
     for name, one in results.items():
         value = "-" if one.value is None else f"{one.value:.6g}"
         if one.standard_error is not None:
             value += f" +- {one.standard_error:.2g}"
-        better = "higher" if ESTIMATORS[name].higher_is_better else "lower"
+        better = "higher" if depara_jax.estimators.ESTIMATORS[name].higher_is_better else "lower"
         table.add_row(name, value, better, f"{one.seconds:.3f}", one.why)
     console.print(table)

@@ -2,16 +2,16 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
+import depara_jax
 from depara_jax.cli.common import split
 from depara_jax.errors import DeparaError, UnknownNameError
-
-if TYPE_CHECKING:
-    from depara_jax.evaluation import EvaluationResult, GroundTruth
+from depara_jax.evaluation.readers import split_key
 
 SIMILARITY_HELP = (
     "FILE[:key]: a square matrix in a .npy, an .npz (with 'names' beside it), a .json "
@@ -47,25 +47,17 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Scores the matrix."""
-    from depara_jax.evaluation import evaluate
-    from depara_jax.evaluation.readers import split_key
-    from depara_jax.store import input_digests
-
     matrix, names, origin = read_similarity(args.similarity, args.names)
     truth = read_truth(args, matrix, names)
-    result = evaluate(
+    result = depara_jax.evaluation.evaluate(
         matrix, truth, names=names, relevant=args.relevant, ks=numbers(args.ks),
         resamples=args.resamples, level=args.level, seed=args.seed,
     )  # fmt: skip
     show(console, result)
     files = [split_key(location)[0] for location in (args.similarity, args.truth)]
-    facts = {"similarity": dict(origin), "inputs": input_digests(files)}
-    return {
-        "similarity": args.similarity,
-        "truth": args.truth,
-        **result.to_dict(),
-        "provenance": facts,
-    }
+    facts = {"similarity": dict(origin), "inputs": depara_jax.store.input_digests(files)}
+    given = {"similarity": args.similarity, "truth": args.truth}
+    return {**given, **result.to_dict(), "provenance": facts}
 
 
 def read_similarity(
@@ -78,9 +70,7 @@ def read_similarity(
       names: what --names says.
       other_columns: whether the columns may be other networks than the rows, whose names count.
     """
-    from depara_jax.evaluation import load_matrix
-
-    matrix = load_matrix(location)
+    matrix = depara_jax.evaluation.load_matrix(location)
     given = split(names, "--names")
     if given is not None and len(given) != len(matrix.values):
         raise DeparaError(f"--names: {len(given)} names for a matrix of {len(matrix.values)} rows")
@@ -93,12 +83,10 @@ def read_similarity(
 
 def read_truth(
     args: argparse.Namespace, matrix: np.ndarray, names: Sequence[str] | None
-) -> "GroundTruth":
+) -> "depara_jax.evaluation.GroundTruth":
     """The ground truth that the options name, its ids read as rows of the matrix."""
-    from depara_jax.evaluation import load_ground_truth
-
-    known = [str(i) for i in range(len(matrix))] if names is None else names
-    truth = load_ground_truth(args.truth, candidates=known)
+    known = numbered(matrix) if names is None else names
+    truth = depara_jax.evaluation.load_ground_truth(args.truth, candidates=known)
     chosen = split(args.targets, "--targets") or list(truth.targets)
     dropped = split(args.drop_targets, "--drop-targets") or []
     for name in dropped:
@@ -110,6 +98,11 @@ def read_truth(
     return truth.select(targets=kept)
 
 
+def numbered(rows: np.ndarray) -> list[str]:
+    """Names for rows without any."""
+    return [str(i) for i in range(len(rows))]
+
+
 def numbers(text: str | None) -> list[int] | None:
     """Whole numbers of a comma-separated option."""
     try:
@@ -118,21 +111,15 @@ def numbers(text: str | None) -> list[int] | None:
         raise DeparaError(f"--ks {text}: expected whole numbers, e.g. 1,3,5") from None
 
 
-def show(console: Console, result: "EvaluationResult") -> None:
+def show(console: Console, result: "depara_jax.evaluation.EvaluationResult") -> None:
     """The curves as a table, and the mean correlations."""
-    from rich.table import Table
-
-    table = Table(
-        title=f"{len(result.targets)} targets, {len(result.candidates)} networks, "
-        f"{result.relevant} relevant",
-        title_justify="left",
-    )
-    for name in ("K", "hits", "P@K", "95% interval", "R@K", "random P@K", "oracle P@K", "regret"):
-        interval = result.intervals.get("precision")
-        name = f"{interval.level:.0%} interval" if interval and "interval" in name else name
+    counts = f"{len(result.targets)} targets, {len(result.candidates)} networks"
+    table = Table(title=f"{counts}, {result.relevant} relevant", title_justify="left")
+    interval = result.intervals.get("precision")
+    level = f"{interval.level if interval else 0.95:.0%} interval"
+    for name in ("K", "hits", "P@K", level, "R@K", "random P@K", "oracle P@K", "regret"):
         table.add_column(name, justify="right")
     for i, k in enumerate(result.ks):
-        interval = result.intervals.get("precision")
         table.add_row(
             str(k), f"{result.curves.hits[i]:.0f}", f"{result.curves.precision[i]:.3f}",
             f"{interval.low[i]:.3f}-{interval.high[i]:.3f}" if interval else "-",

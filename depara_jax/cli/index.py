@@ -6,10 +6,14 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+import depara_jax
+from depara_jax import index as indexes
 from depara_jax.cli.common import add_action, progress_bar
 from depara_jax.errors import DeparaError
-from depara_jax.files import check_writable
+from depara_jax.files import check_writable, load_arrays
+from depara_jax.recipe import Recipe, recipe_named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +57,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _build(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.index import build_index
-    from depara_jax.recipe import recipe_named
-    from depara_jax.store import Store
-
     if args.lam is not None and args.recipe is None:
         raise DeparaError("--lam changes a recipe; name it with --recipe")
     check_writable(args.output, "--output")
     recipe = None if args.recipe is None else recipe_named(args.recipe, lam=args.lam)
-    store = Store(args.store)
+    store = depara_jax.store.Store(args.store)
     with progress_bar(console, "index") as progress:
-        index = build_index(
+        index = indexes.build_index(
             store, args.output, dim=None if args.exact else args.dim, seed=args.seed,
             recipe=recipe, probe=args.probe_set, progress=progress,
         )  # fmt: skip
@@ -71,31 +71,24 @@ def _build(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _add(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.index import Index, add_to_index
-    from depara_jax.store import Store
-
+    index, store = indexes.Index(args.file), depara_jax.store.Store(args.store)
     with progress_bar(console, "index") as progress:
-        index, added = add_to_index(Index(args.file), Store(args.store), progress=progress)
+        index, added = indexes.add_to_index(index, store, progress=progress)
     return _described(index, console, added)
 
 
 def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
-    from depara_jax.index import standard_error
-    from depara_jax.recipe import Recipe
-
     header, recipe = index.header, Recipe.from_dict(index.header.recipe)
     norm = (recipe.node_weight + recipe.lam) ** 0.5
     # Of a similarity of 0; at the similarity of a graph with itself it is sqrt(2) times as much.
-    error = 0.0 if header.exact else standard_error(header.dim, norm, norm)
+    error = 0.0 if header.exact else indexes.standard_error(header.dim, norm, norm)
     kind = "exact" if header.exact else f"projected to {header.dim}, standard error {error:.4f}"
     console.print(f"{index.path}: {len(index)} graphs ({added} added), {kind}")
     return {
         "index": index.path,
         "graphs": len(index),
         "added": added,
-        "dim": header.dim,
-        "exact": header.exact,
-        "seed": header.seed,
+        **{name: getattr(header, name) for name in ("dim", "exact", "seed")},
         "standard_error": error,
         "recipe": recipe.to_dict(),
         "probe": {"source": None, "images": header.images, "fingerprint": header.probe},
@@ -104,19 +97,14 @@ def _described(index: Any, console: Console, added: int) -> dict[str, Any]:
 
 
 def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from rich.table import Table
-
-    from depara_jax.index import Index, query_index
-    from depara_jax.store import Store
-
     if args.shortlist is not None and args.store is None:
         raise DeparaError("--shortlist serves --store, which ranks it exactly")
-    index = Index(args.file)
+    index = indexes.Index(args.file)
     model = _graph(args.model, index) if args.model.endswith(".npz") else args.model
-    store = None if args.store is None else Store(args.store)
+    store = None if args.store is None else depara_jax.store.Store(args.store)
     shortlist = args.shortlist or max(100, 10 * args.top)
     started = time.monotonic()
-    matches = query_index(index, model, top=args.top, store=store, shortlist=shortlist)
+    matches = indexes.query_index(index, model, top=args.top, store=store, shortlist=shortlist)
     seconds = time.monotonic() - started
     table = Table(title=f"Most similar to {args.model}", title_justify="left")
     for column in ("rank", "model", "layer", "estimate", "score"):
@@ -125,32 +113,19 @@ def _query(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         score = f"{match.score:+.4f}" if matches.exact else "-"
         table.add_row(str(rank), match.model, match.layer, f"{match.estimate:+.4f}", score)
     console.print(table)
-    return {
-        **matches.to_dict(),
-        "index": index.path,
-        "seconds": round(seconds, 4),
-        "provenance": _facts(index.header),
-    }
+    more = {"index": index.path, "seconds": round(seconds, 4)}
+    return {**matches.to_dict(), **more, "provenance": _facts(index.header)}
 
 
 def _facts(header: Any) -> dict[str, Any]:
     """What the graphs of an index are of; their code, not the one that is running."""
-    return {
-        "recipe": header.recipe,
-        "probe": header.probe,
-        "dtype": "float32",
-        "code": header.code,
-    }
+    known = {name: getattr(header, name) for name in ("recipe", "probe", "code")}
+    return known | {"dtype": "float32"}
 
 
 def _graph(path: str, index: Any) -> Any:
     """A graph that `depara graph --output` wrote, by the code that made those of the index."""
     import jax.numpy as jnp
-
-    from depara_jax.files import load_arrays
-    from depara_jax.graph import AttributionGraph, GraphInfo
-    from depara_jax.recipe import Recipe
-    from depara_jax.store import check_comparable
 
     arrays = load_arrays(path)
     needed = {"nodes", "edges", "model", "layer", "probe", "recipe"}
@@ -165,16 +140,18 @@ def _graph(path: str, index: Any) -> Any:
         raise DeparaError(f"{path}: its recipe is not readable") from error
     # Probe set and recipe are looked at by the query, which knows what of a recipe counts.
     ours, theirs = {"code": origin.get("code")}, {"code": index.header.code}
-    check_comparable(ours, theirs, names=(path, f"index {index.path}"))
-    info = GraphInfo(str(arrays["model"]), str(arrays["layer"]), str(arrays["probe"]), recipe)
-    return AttributionGraph(jnp.asarray(arrays["nodes"]), jnp.asarray(arrays["edges"]), info)
+    depara_jax.store.check_comparable(ours, theirs, names=(path, f"index {index.path}"))
+    model, layer, probe = (str(arrays[name]) for name in ("model", "layer", "probe"))
+    info = depara_jax.graph.GraphInfo(model, layer, probe, recipe)
+    nodes, edges = jnp.asarray(arrays["nodes"]), jnp.asarray(arrays["edges"])
+    return depara_jax.AttributionGraph(nodes, edges, info)
 
 
 def _export(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.index import Index
     from depara_jax.index.handover import export_index
 
     check_writable(args.output, "--output")
-    count = export_index(Index(args.file), args.output, args.to)
-    console.print(f"{args.output}: {count} rows; their names in {args.output}.names.json")
-    return {"output": args.output, "names": f"{args.output}.names.json", "rows": count}
+    count = export_index(indexes.Index(args.file), args.output, args.to)
+    names = f"{args.output}.names.json"
+    console.print(f"{args.output}: {count} rows; their names in {names}")
+    return {"output": args.output, "names": names, "rows": count}

@@ -4,6 +4,11 @@ import argparse
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+
+import depara_jax
+
+FIELDS = ("name", "zoo", "architecture", "task")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,43 +24,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Lists the networks, or one network's layers."""
-    from depara_jax.models import list_models
-
     if args.name is not None:
         return _layers(args, console)
-    specs = list_models(args.zoo)
-    from rich.table import Table
-
+    specs = depara_jax.list_models(args.zoo)
     table = Table(caption="an architecture needs weights: NAME=FILE, or NAME=random:SEED")
-    for column in ("name", "zoo", "architecture", "task"):
+    for column in FIELDS:
         table.add_column(column, overflow="fold")
     table.add_column("layers", justify="left" if args.layers else "right", overflow="fold")
     for spec in specs:
         layers = ", ".join(spec.layers) if args.layers else str(len(spec.layers))
-        table.add_row(spec.name, spec.zoo or "-", spec.architecture, spec.task or "-", layers)
+        table.add_row(*(value or "-" for value in _described(spec).values()), layers)
     console.print(table)
-    return {
-        "models": [
-            {
-                "name": spec.name,
-                "zoo": spec.zoo,
-                "architecture": spec.architecture,
-                "task": spec.task,
-                "layers": list(spec.layers),
-            }
-            for spec in specs
-        ]
-    }
+    return {"models": [_described(spec) | {"layers": list(spec.layers)} for spec in specs]}
+
+
+def _described(spec: "depara_jax.ModelSpec") -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in FIELDS}
 
 
 def _layers(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from rich.table import Table
-
-    from depara_jax.models import ARCHITECTURES, load_model
-
     # Shapes do not depend on the weights' values.
-    name = f"{args.name}=random:0" if args.name in ARCHITECTURES else args.name
-    model = load_model(name, zoo=args.zoo or "mini")
+    name = f"{args.name}=random:0" if args.name in depara_jax.models.ARCHITECTURES else args.name
+    model = depara_jax.load_model(name, zoo=args.zoo or "mini")
     spec, shapes = model.spec, model.feature_shapes()
     points = {layer: point for point, layers in spec.points for layer in layers}
     table = Table(title=f"{spec.name} ({spec.architecture}), input {spec.input.shape}")
@@ -68,10 +58,7 @@ def _layers(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         table.add_row(layer, shape, ", ".join(n for n in notes if n))
     console.print(table)
     return {
-        "name": spec.name,
-        "zoo": spec.zoo,
-        "architecture": spec.architecture,
-        "task": spec.task,
+        **_described(spec),
         "input": list(spec.input.shape),
         "encoder": spec.encoder,
         "logits": spec.logits,

@@ -8,14 +8,18 @@ from typing import Any, TypeGuard
 import numpy as np
 from rich.console import Console
 
+import depara_jax
+from depara_jax import reporting
 from depara_jax.cli.common import add_action, split
 from depara_jax.cli.evaluate import (
     SIMILARITY_HELP,
     add_truth_arguments,
+    numbered,
     read_similarity,
     read_truth,
 )
 from depara_jax.errors import DeparaError
+from depara_jax.evaluation.readers import read_json, split_key
 
 # Options that name files of numbers.
 INPUTS = ("similarity", "truth", "families", "ranking", "accuracy", "graph", "thumbnails")
@@ -35,23 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Draws and saves one figure."""
-    from depara_jax.reporting import check_plot_path, save_figure
-
-    check_plot_path(args.output)
+    reporting.check_plot_path(args.output)
     _, draw, _ = FIGURES[args.figure]
-    figure = draw(args)
-    path = save_figure(figure, args.output)
+    path = reporting.save_figure(draw(args), args.output)
     console.print(f"{args.figure}: {path}")
-    from depara_jax.store import input_digests
-
-    facts = {"inputs": input_digests(files_of(args))}
+    facts = {"inputs": depara_jax.store.input_digests(files_of(args))}
     return {"figure": args.figure, "output": str(path), "provenance": facts}
 
 
 def files_of(args: argparse.Namespace) -> list[Path]:
     """The files that a figure was drawn from."""
-    from depara_jax.evaluation.readers import split_key
-
     given = [getattr(args, name, None) for name in INPUTS]
     several = [labelled(text)[1] for text in given[0]] if isinstance(given[0], list) else given[:1]
     return [split_key(location)[0] for location in [*several, *given[1:]] if location is not None]
@@ -68,10 +65,6 @@ def add_pr(parser: argparse.ArgumentParser) -> None:
 
 def draw_pr(args: argparse.Namespace) -> Any:
     """P@K, R@K and PR curves with random and oracle; a 95% band if there is one method."""
-    from depara_jax.evaluation import evaluate
-    from depara_jax.reporting import precision_recall
-    from depara_jax.store import check_comparable
-
     curves, result, first = {}, None, None
     for text in args.similarity:
         label, location = labelled(text)
@@ -81,9 +74,11 @@ def draw_pr(args: argparse.Namespace) -> Any:
         elif origin and first is not None:
             # Methods are what the figure compares; images, weights and code must be the same.
             both = (first[1], location)
-            check_comparable(first[0], origin, names=both, allow=("recipe", "estimator"))
+            depara_jax.store.check_comparable(
+                first[0], origin, names=both, allow=("recipe", "estimator")
+            )
         truth = read_truth(args, matrix, names)
-        scored = evaluate(matrix, truth, names=names, relevant=args.relevant)
+        scored = depara_jax.evaluation.evaluate(matrix, truth, names=names, relevant=args.relevant)
         if label in curves:
             raise DeparaError(f"--similarity: two methods named {label!r}; use LABEL=FILE")
         if result is not None and len(scored.ks) != len(result.ks):
@@ -92,7 +87,7 @@ def draw_pr(args: argparse.Namespace) -> Any:
     assert result is not None  # argparse requires at least one
     interval = result.intervals.get("precision") if len(curves) == 1 else None
     bands = None if interval is None else {next(iter(curves)): (interval.low, interval.high)}
-    return precision_recall(
+    return reporting.precision_recall(
         curves, ks=result.ks, bands=bands, title=args.title,
         random=(result.random.precision, result.random.recall),
         oracle=(result.oracle.precision, result.oracle.recall),
@@ -107,10 +102,8 @@ def add_matrix(parser: argparse.ArgumentParser) -> None:
 
 def draw_heatmap(args: argparse.Namespace) -> Any:
     """The matrix with its values."""
-    from depara_jax.reporting import similarity_heatmap
-
     matrix, names, _ = read_similarity(args.similarity, args.names)
-    return similarity_heatmap(matrix, names or numbered(len(matrix)), title=args.title)
+    return reporting.similarity_heatmap(matrix, names or numbered(matrix), title=args.title)
 
 
 def add_tree(parser: argparse.ArgumentParser) -> None:
@@ -128,16 +121,14 @@ def add_tree(parser: argparse.ArgumentParser) -> None:
 
 def draw_tree(args: argparse.Namespace) -> Any:
     """The task-similarity tree."""
-    from depara_jax.reporting import similarity_tree
-
     matrix, names, _ = read_similarity(
         args.similarity, args.names, other_columns=args.construction == "authors"
     )
     families = None if args.families is None else read_object(args.families)
     if families and not all(isinstance(family, str) for family in families.values()):
         raise DeparaError(f"{args.families}: expected {{name: family}}, both of them text")
-    return similarity_tree(
-        matrix, names or numbered(len(matrix)), construction=args.construction, families=families,
+    return reporting.similarity_tree(
+        matrix, names or numbered(matrix), construction=args.construction, families=families,
         title=args.title,
     )  # fmt: skip
 
@@ -159,8 +150,6 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
 
 def draw_layers(args: argparse.Namespace) -> Any:
     """V, E and SIM by layer, against accuracy if it is given."""
-    from depara_jax.reporting import layer_curve
-
     content = read_object(args.ranking)
     rows = content.get("ranking")
     layers = split(args.order, "--order") or content.get("names")
@@ -187,7 +176,7 @@ def draw_layers(args: argparse.Namespace) -> Any:
             label: [np.nan if table.get(layer) is None else table[layer] for layer in layers]
             for label, table in nested(args.accuracy, read_object(args.accuracy)).items()
         }
-    return layer_curve(
+    return reporting.layer_curve(
         layers, score, column("node"), column("edge"), accuracy=accuracy, title=args.title
     )
 
@@ -207,14 +196,11 @@ def add_edges(parser: argparse.ArgumentParser) -> None:
 
 def draw_edges(args: argparse.Namespace) -> Any:
     """The strongest edges between the probe images."""
-    from depara_jax.evaluation import load_array
-    from depara_jax.reporting import strongest_edges
-
-    location = args.graph
+    location, load_array = args.graph, depara_jax.evaluation.load_array
     if location.endswith(".npz") and Path(location).is_file():
         location += ":edges"
     images = None if args.thumbnails is None else load_array(args.thumbnails)
-    return strongest_edges(
+    return reporting.strongest_edges(
         load_array(location), images=images, strongest=args.strongest, title=args.title
     )
 
@@ -239,15 +225,8 @@ def is_list_of(values: Any, kind: type) -> TypeGuard[list[Any]]:
     return isinstance(values, list) and bool(values) and all(isinstance(v, kind) for v in values)
 
 
-def numbered(count: int) -> list[str]:
-    """Names for rows without any."""
-    return [str(i) for i in range(count)]
-
-
 def read_object(path: str) -> dict[str, Any]:
     """A JSON object from a file."""
-    from depara_jax.evaluation.readers import read_json, split_key
-
     content = read_json(split_key(path)[0])
     if not isinstance(content, dict):
         raise DeparaError(f"{path}: expected a JSON object, got a {type(content).__name__}")

@@ -4,7 +4,9 @@ import argparse
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+import depara_jax
 from depara_jax.errors import DeparaError
 
 
@@ -31,13 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Lists, verifies or cleans the store."""
-    from depara_jax.store import Store
-
     options = ("damaged", "other_code", "dry_run", "no_writers")
     given = [f"--{name.replace('_', '-')}" for name in options if getattr(args, name)]
     if given and args.action != "gc":
         raise DeparaError(f"{', '.join(given)} serves `depara store gc`, not {args.action}")
-    store = Store(args.store)
+    store = depara_jax.store.Store(args.store)
     return {"ls": _ls, "verify": _verify, "gc": _gc}[args.action](store, args, console)
 
 
@@ -47,15 +47,11 @@ def exit_code(result: dict[str, Any]) -> int:
 
 
 def _ls(store: Any, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from rich.table import Table
-
-    from depara_jax.store import DamagedArtefactError
-
     rows, damaged = [], []
     for address in store.addresses():
         try:
             record = store.record(address)
-        except DamagedArtefactError as error:
+        except depara_jax.store.DamagedArtefactError as error:
             damaged.append({"address": address, "reason": str(error)})
             continue
         if record is not None:
@@ -90,9 +86,7 @@ def _row(address: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verify(store: Any, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.store import verify_store
-
-    sound, damaged = verify_store(store)
+    sound, damaged = depara_jax.store.verify_store(store)
     console.print(f"{sound} artefacts sound, {len(damaged)} damaged")
     for reason in damaged.values():
         console.print(reason)
@@ -101,9 +95,7 @@ def _verify(store: Any, args: argparse.Namespace, console: Console) -> dict[str,
 
 
 def _gc(store: Any, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from depara_jax.store import collect_garbage
-
-    removed = collect_garbage(
+    removed = depara_jax.store.collect_garbage(
         store, damaged=args.damaged, other_code=args.other_code, dry_run=args.dry_run,
         no_writers=args.no_writers,
     )  # fmt: skip

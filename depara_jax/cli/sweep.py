@@ -5,8 +5,11 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+import depara_jax
 from depara_jax.errors import DeparaError
+from depara_jax.sweep.preemption import EXIT_CODE, PreemptedError, preemptible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Runs or describes the plan."""
-    from depara_jax.store import Store
-    from depara_jax.sweep import PreemptedError, preemptible, read_plan, run_sweep
     from depara_jax.sweep.job import join_job
-    from depara_jax.sweep.preemption import EXIT_CODE
 
     _check_options(args)
-    plan = read_plan(args.plan)
+    plan = depara_jax.sweep.read_plan(args.plan)
     if args.dry_run:
         return _dry_run(plan, args, console)
     job = None
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         from depara_jax.sweep.ray_engine import ray_engine as engine
     with preemptible(job=job) as check:
         try:
-            store = Store(args.store, create=True)
-            result = run_sweep(
+            store = depara_jax.store.Store(args.store, create=True)
+            result = depara_jax.sweep.run_sweep(
                 plan, store, engine=engine, check=check, show=lambda *a: _show(console, *a)
             )
         except PreemptedError:
@@ -105,8 +105,6 @@ def _duration(seconds: float) -> str:
 
 
 def _dry_run(plan: Any, args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from rich.table import Table
-
     from depara_jax.sweep.estimate import check_store_exists, estimate_sweep
 
     result = estimate_sweep(plan, check_store_exists(args.store))
@@ -118,11 +116,9 @@ def _dry_run(plan: Any, args: argparse.Namespace, console: Console) -> dict[str,
         table.add_row(row["model"], row["recipe"], row["probe"][:12], str(row["there"]), missing)
     console.print(table)
     estimate = result["estimate"]
+    cost = estimate["from"]
     if estimate["seconds"] is not None:
-        console.print(
-            f"estimate: {_duration(estimate['seconds'])} and {estimate['bytes'] / 2**20:.1f} MiB "
-            f"({estimate['from']})"
-        )
-    else:
-        console.print(f"estimate: {estimate['from']}")
+        size = f"{estimate['bytes'] / 2**20:.1f} MiB"
+        cost = f"{_duration(estimate['seconds'])} and {size} ({cost})"
+    console.print(f"estimate: {cost}")
     return result
