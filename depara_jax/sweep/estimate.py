@@ -13,9 +13,10 @@ from depara_jax.errors import DeparaError
 from depara_jax.models import load_model
 from depara_jax.selection import attribution_graphs
 from depara_jax.store import Store
-from depara_jax.sweep.items import WorkItem, _Bare, describe_error, spec_of, wanted_keys
+from depara_jax.sweep.items import WorkItem, describe_error, described, wanted_keys, wanted_layers
 from depara_jax.sweep.plan import Plan
 from depara_jax.sweep.runner import plan_items, probes_of
+from depara_jax.walk.memory import default_batch_size
 
 __all__ = ["estimate_sweep"]
 
@@ -39,8 +40,7 @@ def estimate_sweep(plan: Plan, store: Store | None) -> dict[str, Any]:
         row = {"model": item.model, "recipe": item.recipe.name,
                "probe": probes[item.probe].fingerprint}  # fmt: skip
         try:
-            spec = spec_of(item)
-            model = _Bare(spec) if spec is not None else load_model(item.model, zoo=item.zoo)
+            model = described(item) or load_model(item.model, zoo=item.zoo)
             keys = wanted_keys(item, model, probes[item.probe].fingerprint)
         except Exception as error:  # noqa: BLE001 - what would fail is part of the answer
             rows.append(row | {"there": 0, "missing": 0, "would_fail": describe_error(error)})
@@ -65,7 +65,7 @@ def _cost(
     """Seconds, where they come from, and bytes of what is missing."""
     if not missing:
         return 0.0, "nothing is missing", 0
-    logged = _logged(store)
+    logged = {} if store is None else _logged(store)
     seconds, source, size = 0.0, "the store's log", 0
     measured: dict[tuple, tuple[float, float, int]] = {}
     for item in missing:
@@ -91,11 +91,7 @@ def _cost(
 def _timed(item: WorkItem, probe: Probe) -> tuple[float, float, int]:
     """Seconds of compiling, seconds of a whole item, its bytes; from one batch of one model."""
     model = load_model(item.model, zoo=item.zoo)
-    layers = list(model.spec.layers) if item.layers == ("all",) else [
-        model.spec.encoder if layer == "encoder" else layer for layer in item.layers
-    ]  # fmt: skip
-    from depara_jax.walk.memory import default_batch_size
-
+    layers = wanted_layers(item, model.spec)
     size = min(item.batch_size or default_batch_size(model.spec.input, item.recipe), len(probe))
     part = probe.subset(range(max(3, size)))
     times = []
@@ -110,11 +106,10 @@ def _timed(item: WorkItem, probe: Probe) -> tuple[float, float, int]:
     return max(0.0, times[0] - times[1]), each, 4 * (width * len(probe) + edges)
 
 
-def _logged(store: Store | None) -> dict[tuple, list[float]]:
+def _logged(store: Store) -> dict[tuple, list[float]]:
     """Seconds of items computed before, by recipe, images and layers."""
     found: dict[tuple, list[float]] = {}
-    folder = None if store is None else store.root / "sweeps"
-    for path in sorted(folder.glob("*/log.jsonl")) if folder is not None else []:
+    for path in sorted((store.root / "sweeps").glob("*/log.jsonl")):
         for line in path.read_text().splitlines():
             try:
                 entry = json.loads(line)

@@ -43,11 +43,16 @@ __all__ = [
     "WorkItem",
     "compute_item",
     "describe_error",
+    "described",
     "placement_for",
-    "spec_of",
     "wanted_keys",
+    "wanted_layers",
     "zoo_specs",
 ]
+
+# By kind and layer of an artefact: its key; its address and the digest of its content.
+Keys = dict[tuple[str, str], ArtefactKey]
+Found = dict[tuple[str, str], tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,30 +139,32 @@ def zoo_specs(zoo: str) -> Mapping[str, Any]:
     return {spec.name: spec for spec in list_models(zoo)}
 
 
-def spec_of(item: WorkItem) -> Any | None:
-    """The spec of a model whose zoo knows its weights' digest, without reading the weights."""
+def described(item: WorkItem) -> _Bare | None:
+    """A model whose zoo knows its weights' digest, without reading the weights; else None."""
     try:
         spec = zoo_specs(item.zoo).get(item.model)
     except DeparaError:
         return None
-    return spec if spec is not None and spec.sha256 else None
+    return _Bare(spec) if spec is not None and spec.sha256 else None
 
 
-def wanted_keys(item: WorkItem, model: Any, probe: str) -> dict[tuple[str, str], ArtefactKey]:
+def wanted_layers(item: WorkItem, spec: Any) -> list[str]:
+    """The layers of a model that an item names."""
+    if item.layers == ("all",):
+        return list(spec.layers)
+    return list(dict.fromkeys(spec.encoder if n == "encoder" else n for n in item.layers))
+
+
+def wanted_keys(item: WorkItem, model: Any, probe: str) -> Keys:
     """Keys of everything that an item makes, by kind and layer.
 
     Raises:
       UnknownNameError: a layer that the model does not have.
     """
-    spec = model.spec
-    if item.layers == ("all",):
-        layers = spec.layers
-    else:
-        layers = [spec.encoder if layer == "encoder" else layer for layer in item.layers]
     weights = weights_digest(model)
     return {
         (kind, layer): artefact_key(kind, model, layer, item.recipe, probe, weights=weights)
-        for layer in dict.fromkeys(layers)
+        for layer in wanted_layers(item, model.spec)
         for kind in item.keep
     }
 
@@ -187,10 +194,10 @@ def compute_item(
       PreemptedError: from `check`.
     """
     started = time.monotonic()
-    notes: list[str] = []
+    work = _Work(item, probe, store, placement, check)
     row = Row(item.model, item.recipe.name, probe.fingerprint, "failed", None)
     try:
-        found, made = _compute(item, probe, store, placement, check, notes)
+        found, made = work.compute()
     except (StoreError, PreemptedError):
         raise
     except Exception as error:  # noqa: BLE001 - a bad model costs its own row, never the sweep
@@ -201,7 +208,7 @@ def compute_item(
             for (kind, layer), (address, content) in found.items()
         )
         row = row._replace(status="computed" if made else "reused", artefacts=artefacts)
-    return row._replace(notes=tuple(notes), seconds=time.monotonic() - started)
+    return row._replace(notes=tuple(work.notes), seconds=time.monotonic() - started)
 
 
 def describe_error(error: BaseException) -> str:
@@ -214,33 +221,102 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:300]}"
 
 
-Found = dict[tuple[str, str], tuple[str, str]]
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """An item on its way through the store."""
 
+    item: WorkItem
+    probe: Probe
+    store: Store
+    placement: Placement | None
+    check: Callable[[], None]
+    notes: list[str] = dataclasses.field(default_factory=list)
 
-def _compute(
-    item: WorkItem,
-    probe: Probe,
-    store: Store,
-    placement: Placement | None,
-    check: Callable[[], None],
-    notes: list[str],
-) -> tuple[Found, bool]:
-    """Addresses and contents of all that is wanted, and whether any of it had to be made."""
-    spec = spec_of(item)
-    model = _Bare(spec) if spec is not None else _loaded(item)
-    keys = wanted_keys(item, model, probe.fingerprint)
-    found = _look(store, keys, notes)
-    if len(found) == len(keys):
-        return found, False
-    with _waiting(store, item, probe, check):
-        found = _look(store, keys, notes)  # another sweep may have been at it meanwhile
-        missing = {part: key for part, key in keys.items() if part not in found}
-        if not missing:
+    def compute(self) -> tuple[Found, bool]:
+        """Addresses and contents of all that is wanted, and whether any of it had to be made."""
+        bare = described(self.item)
+        model = bare or _loaded(self.item)
+        keys = wanted_keys(self.item, model, self.probe.fingerprint)
+        found = self._look(keys)
+        if len(found) == len(keys):
             return found, False
-        if spec is not None:
-            model = _loaded(item)
-        found |= _make(item, model, probe, store, missing, placement, check)
-    return {part: found[part] for part in keys}, True
+        with self._waiting():
+            found = self._look(keys)  # another sweep may have been at it meanwhile
+            missing = {part: key for part, key in keys.items() if part not in found}
+            if not missing:
+                return found, False
+            found |= self._make(model if bare is None else _loaded(self.item), missing)
+        return {part: found[part] for part in keys}, True
+
+    def _look(self, keys: Keys) -> Found:
+        """What is there and sound; what is damaged is noted and removed. The lead looks."""
+        found = {}
+        for part, key in keys.items() if is_lead() else ():
+            try:
+                artefact = self.store.get(key)
+            except DamagedArtefactError as error:
+                self.notes.append(f"{error}; made anew")
+                self.store.discard(key.address)
+                continue
+            if artefact is not None:
+                found[part] = (key.address, artefact.record["content"])
+        there = from_lead(np.array([part in found for part in keys], np.uint8))
+        return {
+            part: found.get(part, (key.address, ""))
+            for (part, key), is_there in zip(keys.items(), there, strict=True)
+            if is_there
+        }
+
+    def _make(self, model: ModelLike, missing: Keys) -> Found:
+        """One pass over the probe set for all missing layers."""
+        started = time.monotonic()
+        item, probe, store = self.item, self.probe, self.store
+        of_graphs = list(dict.fromkeys(layer for kind, layer in missing if kind != "features"))
+        of_features = [layer for kind, layer in missing if kind == "features"]
+        graphs, features = {}, {}
+        if of_graphs:
+            graphs = attribution_graphs(
+                model, probe, item.recipe, layers=of_graphs, batch_size=item.batch_size,
+                placement=self.placement, progress=lambda *_: self.check(),
+            )  # fmt: skip
+        if of_features and is_lead():
+            features = layer_features(model, probe, of_features, batch_size=item.batch_size)
+        for graph in graphs.values():
+            assert graph.info is not None  # attribution_graphs fills it in
+            graph.info = graph.info._replace(model=item.model)
+        self.check()
+        if not is_lead():
+            return {part: (key.address, "") for part, key in missing.items()}
+        origin = provenance({"seconds": round(time.monotonic() - started, 3), "images": len(probe)})
+        found = {}
+        for (kind, layer), key in missing.items():
+            if kind == "features":
+                content = save_features(
+                    store, key, features[layer], model=item.model, provenance=origin
+                )
+            elif kind == "graph":
+                content = save_graph(store, key, graphs[layer], provenance=origin)
+            else:
+                content = save_vector(store, key, graphs[layer], item.recipe, provenance=origin)
+            found[kind, layer] = (key.address, content)
+        return found
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Holds the item's lock, so that two sweeps on one store share the work."""
+        item, prints = self.item, self.probe.fingerprint
+        name = f"item {item.model} {item.zoo} {item.recipe.graph_key()} {prints}"
+        with contextlib.ExitStack() as held:
+            while is_lead():
+                with self.store.explained():
+                    mine = held.enter_context(self.store.locks.held(name, wait=False))
+                if mine:
+                    break
+                held.close()
+                if jax.process_count() == 1:  # in a job this is no step: the others do not take it
+                    self.check()
+                time.sleep(0.1)
+            yield
 
 
 def _loaded(item: WorkItem) -> ModelLike:
@@ -252,86 +328,3 @@ def _loaded(item: WorkItem) -> ModelLike:
         raise
     check_agreement({"weights": weights_digest(model)})
     return model
-
-
-def _look(
-    store: Store, keys: Mapping[tuple[str, str], ArtefactKey], notes: list[str]
-) -> dict[tuple[str, str], tuple[str, str]]:
-    """What is there and sound; what is damaged is noted and removed. The lead process looks."""
-    found = {}
-    for part, key in keys.items() if is_lead() else ():
-        try:
-            artefact = store.get(key)
-        except DamagedArtefactError as error:
-            notes.append(f"{error}; made anew")
-            store.discard(key.address)
-            continue
-        if artefact is not None:
-            found[part] = (key.address, artefact.record["content"])
-    there = from_lead(np.array([part in found for part in keys], np.uint8))
-    return {
-        part: found.get(part, (key.address, ""))
-        for (part, key), is_there in zip(keys.items(), there, strict=True)
-        if is_there
-    }
-
-
-def _make(
-    item: WorkItem,
-    model: Any,
-    probe: Probe,
-    store: Store,
-    missing: Mapping[tuple[str, str], ArtefactKey],
-    placement: Placement | None,
-    check: Callable[[], None],
-) -> Found:
-    """One pass over the probe set for all missing layers."""
-    started = time.monotonic()
-    of_graphs = list(dict.fromkeys(layer for kind, layer in missing if kind != "features"))
-    of_features = [layer for kind, layer in missing if kind == "features"]
-    graphs, features = {}, {}
-    if of_graphs:
-        graphs = attribution_graphs(
-            model, probe, item.recipe, layers=of_graphs, batch_size=item.batch_size,
-            placement=placement, progress=lambda *_: check(),
-        )  # fmt: skip
-    if of_features and is_lead():
-        features = layer_features(model, probe, of_features, batch_size=item.batch_size)
-    for graph in graphs.values():
-        assert graph.info is not None  # attribution_graphs fills it in
-        graph.info = graph.info._replace(model=item.model)
-    check()
-    if not is_lead():
-        return {part: (key.address, "") for part, key in missing.items()}
-    origin = provenance({"seconds": round(time.monotonic() - started, 3), "images": len(probe)})
-    found = {}
-    for (kind, layer), key in missing.items():
-        if kind == "features":
-            content = save_features(
-                store, key, features[layer], model=item.model, provenance=origin
-            )
-        elif kind == "graph":
-            content = save_graph(store, key, graphs[layer], provenance=origin)
-        else:
-            content = save_vector(store, key, graphs[layer], item.recipe, provenance=origin)
-        found[kind, layer] = (key.address, content)
-    return found
-
-
-@contextlib.contextmanager
-def _waiting(
-    store: Store, item: WorkItem, probe: Probe, check: Callable[[], None]
-) -> Iterator[None]:
-    """Holds the item's lock, so that two sweeps on one store share the work."""
-    name = f"item {item.model} {item.zoo} {item.recipe.graph_key()} {probe.fingerprint}"
-    with contextlib.ExitStack() as held:
-        while is_lead():
-            with store.explained():
-                mine = held.enter_context(store.locks.held(name, wait=False))
-            if mine:
-                break
-            held.close()
-            if jax.process_count() == 1:  # in a job this is no step: the others do not take it
-                check()
-            time.sleep(0.1)
-        yield

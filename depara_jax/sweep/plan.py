@@ -79,8 +79,6 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         raise DeparaError(f"plan {path}: cannot be read as TOML ({reason})") from error
     try:
         return parse_plan(content)
-    except UnknownNameError as error:
-        raise DeparaError(f"plan {path}: {error}") from error
     except DeparaError as error:
         raise DeparaError(f"plan {path}: {error}") from error
 
@@ -133,22 +131,20 @@ def parse_plan(content: Mapping[str, Any]) -> Plan:
 def _recipe(value: Any) -> Recipe:
     """A preset's name, or a table: `base`, `name` and the fields that differ."""
     if isinstance(value, str):
-        recipe = recipe_named(value)
-    elif isinstance(value, dict):
-        fields = dict(value)
-        base = _text("recipes.base", fields.pop("base", "default"))
-        check_fields(fields)
-        # TOML has 1 where a person means 1.0.
-        for name in ("lam", "node_weight", "epsilon"):
-            if type(fields.get(name)) is int:
-                fields[name] = float(fields[name])
-        recipe = recipe_named(base).replace(**fields)
-    else:
+        return recipe_named(value)
+    if not isinstance(value, dict):
         raise DeparaError(
             f"recipes holds {value!r}; expected names or tables such as "
             '{base = "paper", grid = 16}'
         )
-    return recipe
+    fields = dict(value)
+    base = _text("recipes.base", fields.pop("base", "default"))
+    check_fields(fields)
+    # TOML has 1 where a person means 1.0.
+    for name in ("lam", "node_weight", "epsilon"):
+        if type(fields.get(name)) is int:
+            fields[name] = float(fields[name])
+    return recipe_named(base).replace(**fields)
 
 
 def _probe(value: Any) -> ProbeEntry:
@@ -162,9 +158,8 @@ def _probe(value: Any) -> ProbeEntry:
     for name in ("count", "seed"):
         if not isinstance(value.get(name), int | None) or value.get(name) is True:
             raise DeparaError(f"probes: {name} is {value[name]!r}; expected a whole number")
-    return ProbeEntry(
-        _text("probes.source", value.get("source")), value.get("count"), value.get("seed")
-    )
+    _text("probes.source", value.get("source"))
+    return ProbeEntry(**value)
 
 
 def _table(content: Mapping[str, Any], name: str, kinds: Mapping[str, type]) -> dict[str, Any]:

@@ -5,16 +5,18 @@ images are read where they are used, and results go to the store, not through Ra
 Ray starts a task again if its worker process or machine dies; what it had stored is there.
 """
 
+import functools
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from depara_jax.data import Probe, load_probe
+from depara_jax.data import Probe
 from depara_jax.errors import DeparaError
 from depara_jax.store import Store, StoreError, code_version
 from depara_jax.sweep.items import Row, WorkItem, compute_item, placement_for
 from depara_jax.sweep.plan import Plan, ProbeEntry
+from depara_jax.sweep.runner import open_probe
 
 __all__ = ["ray_engine", "run_remotely"]
 
@@ -45,12 +47,9 @@ def ray_engine(
         task = ray.remote(run_remotely).options(**options)
         pending = {}
         for number, item in enumerate(items):
-            probe = probes[item.probe]
-            entry = plan.probes[item.probe]
-            reference = task.remote(
-                item, entry, probe.fingerprint, os.fspath(store.root), code_version()
-            )
-            pending[reference] = number
+            entry, fingerprint = plan.probes[item.probe], probes[item.probe].fingerprint
+            sent = (item, entry, fingerprint, os.fspath(store.root), code_version())
+            pending[task.remote(*sent)] = number
         while pending:
             check()
             done, _ = ray.wait(list(pending), num_returns=1, timeout=POLL)
@@ -92,14 +91,7 @@ def run_remotely(item: WorkItem, entry: ProbeEntry, fingerprint: str, root: str,
     return compute_item(item, probe, Store(root), placement=placement)
 
 
-_PROBES: dict[ProbeEntry, Probe] = {}
-
-
-def _probe(entry: ProbeEntry) -> Probe:
-    """A worker runs many items on one probe set."""
-    if entry not in _PROBES:
-        _PROBES[entry] = load_probe(entry.source, count=entry.count, seed=entry.seed)
-    return _PROBES[entry]
+_probe = functools.cache(open_probe)  # a worker runs many items on one probe set
 
 
 def _connect(plan: Plan) -> tuple[Any, bool]:
@@ -111,9 +103,8 @@ def _connect(plan: Plan) -> tuple[Any, bool]:
     try:
         import ray
     except ImportError as error:
-        raise DeparaError(
-            "--engine ray: Ray is not installed; pip install 'depara-jax[ray]'"
-        ) from (error)
+        message = "--engine ray: Ray is not installed; pip install 'depara-jax[ray]'"
+        raise DeparaError(message) from error
     if ray.is_initialized():
         return ray, False
     address = dict(plan.ray).get("address", "local")

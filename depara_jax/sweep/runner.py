@@ -18,7 +18,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.store import Store, code_version, provenance
 from depara_jax.store.keys import canonical
 from depara_jax.sweep.items import Row, WorkItem, compute_item, placement_for, zoo_specs
-from depara_jax.sweep.plan import Plan
+from depara_jax.sweep.plan import Plan, ProbeEntry
 from depara_jax.walk import check_agreement, is_lead
 
 __all__ = ["Engine", "Row", "SweepResult", "local_engine", "plan_items", "probes_of", "run_sweep"]
@@ -88,8 +88,7 @@ def run_sweep(
         _log(store, plan, items[number], row, len(probes[items[number].probe]))
         show(len(rows), len(items), row, _seconds_left(rows.values(), len(items), started))
     ordered = tuple(rows[number] for number in range(len(items)))
-    seconds = time.monotonic() - started
-    path = None
+    result = SweepResult(ordered, time.monotonic() - started, None)
     if is_lead():
         lasting = {
             "plan": plan.digest,
@@ -98,11 +97,17 @@ def run_sweep(
             "probes": {p.fingerprint: {"source": str(p.spec), "images": len(p)} for p in probes},
             "rows": [row.lasting() for row in ordered],
         }
-        path = store.write_result(f"sweeps/{plan.digest[:16]}/results.json", lasting)
-        summary = SweepResult(ordered, seconds, path).summary()
-        origin = provenance({"summary": summary, "seconds": round(seconds, 3)})
-        store.write_result(f"sweeps/{plan.digest[:16]}/provenance.json", origin)
-    return SweepResult(ordered, seconds, path)
+        path = store.write_result(f"{_folder(plan)}/results.json", lasting)
+        summary = result.summary()
+        origin = provenance({"summary": summary, "seconds": summary["seconds"]})
+        store.write_result(f"{_folder(plan)}/provenance.json", origin)
+        result = result._replace(path=path)
+    return result
+
+
+def _folder(plan: Plan) -> str:
+    """Where the store has a plan's results."""
+    return f"sweeps/{plan.digest[:16]}"
 
 
 def local_engine(
@@ -113,10 +118,8 @@ def local_engine(
     placement = placement_for(items[0])  # the same for all
     for number, item in enumerate(items):
         check()
-        yield (
-            number,
-            compute_item(item, probes[item.probe], store, placement=placement, check=check),
-        )
+        row = compute_item(item, probes[item.probe], store, placement=placement, check=check)
+        yield number, row
 
 
 def plan_items(plan: Plan) -> list[WorkItem]:
@@ -140,18 +143,10 @@ def plan_items(plan: Plan) -> list[WorkItem]:
                 f"({', '.join(map(str, sorted(shapes)))}), so their maps have no common "
                 'size; name one in the plan, e.g. {base = "default", grid = 32}'
             )
+    same = ("zoo", "layers", "keep", "batch_size", "images", "parameters")
+    settings: dict[str, Any] = {name: getattr(plan, name) for name in same}
     return [
-        WorkItem(
-            name,
-            plan.zoo,
-            plan.layers,
-            plan.keep,
-            recipe,
-            number,
-            plan.batch_size,
-            plan.images,
-            plan.parameters,
-        )
+        WorkItem(model=name, recipe=recipe, probe=number, **settings)
         for number in range(len(plan.probes))
         for recipe in plan.recipes
         for name in models
@@ -164,11 +159,16 @@ def probes_of(plan: Plan) -> list[Probe]:
     Raises:
       DeparaError: one cannot be read, or two are the same images.
     """
-    probes = [load_probe(e.source, count=e.count, seed=e.seed) for e in plan.probes]
+    probes = [open_probe(entry) for entry in plan.probes]
     prints = [probe.fingerprint for probe in probes]
     if len(set(prints)) != len(prints):
         raise DeparaError("probes: two of the probe sets are the same images in the same order")
     return probes
+
+
+def open_probe(entry: ProbeEntry) -> Probe:
+    """One probe set of a plan."""
+    return load_probe(entry.source, count=entry.count, seed=entry.seed)
 
 
 def _seconds_left(rows: Iterable[Row], total: int, started: float) -> float | None:
@@ -177,7 +177,7 @@ def _seconds_left(rows: Iterable[Row], total: int, started: float) -> float | No
     computed = [row for row in rows if row.status == "computed"]
     if not computed:
         return None
-    pace = (time.monotonic() - started) / max(len(rows), 1)
+    pace = (time.monotonic() - started) / len(rows)
     if len(computed) < len(rows):  # what was there already says nothing about what is left
         pace = sum(row.seconds for row in computed) / len(computed)
     return pace * (total - len(rows))
@@ -192,7 +192,7 @@ def _log(store: Store, plan: Plan, item: WorkItem, row: Row, images: int) -> Non
         "images": images, "layers": item.layers, "status": row.status, "reason": row.reason,
         "notes": row.notes, "seconds": round(row.seconds, 3), "process": os.getpid(),
     }  # fmt: skip
-    folder = store.root / "sweeps" / plan.digest[:16]
+    folder = store.root / _folder(plan)
     with store.explained():
         folder.mkdir(parents=True, exist_ok=True)
         line = (json.dumps(entry) + "\n").encode()
