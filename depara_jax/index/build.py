@@ -1,26 +1,28 @@
 """From the graphs of a store to the rows of an index."""
 
+import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.graph import embed
-from depara_jax.index.file import Index, IndexHeader
+from depara_jax.index.file import Index, IndexHeader, building
 from depara_jax.index.projection import Projection
 from depara_jax.recipe import Recipe
 from depara_jax.store import Store, load_graph
 from depara_jax.store.keys import canonical
 from depara_jax.store.provenance import package_versions
 
-__all__ = ["DIM", "add_to_index", "build_index", "project", "row_of", "store_entries"]
+__all__ = ["DIM", "add_to_index", "build_index", "project", "store_entries"]
 
 DIM = 4096
 BATCH = 64
+META_FIELDS = ("name", "model", "layer", "address")
 
 
 class Entry(NamedTuple):
@@ -94,7 +96,7 @@ def build_index(
         entries = [e for e in entries if e.probe.startswith(probe)]
     _check_one_group(store, entries)
     recipe = entries[0].recipe if recipe is None else recipe
-    entries.sort(key=lambda e: (e.model, e.layer, e.address))
+    entries.sort(key=_by_name)
     first = _vector(store, entries[0], recipe)
     if dim is not None and dim < 64:
         raise DeparaError(f"index dim must be at least 64, got {dim}")
@@ -104,22 +106,12 @@ def build_index(
         exact=dim is None,
         seed=seed,
         recipe=recipe.to_dict(),
-        probe=entries[0].probe,
-        images=entries[0].images,
-        code=entries[0].code,
+        **{name: getattr(entries[0], name) for name in ("probe", "images", "code")},
         command=shlex.join(sys.argv),
         versions=package_versions(),
     )
-    path = os.fspath(path)
-    temporary = f"{path}.building"
-    try:
-        index = _append(Index.create(temporary, header), store, entries, recipe, progress)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    del index
+    with building(path) as temporary:
+        _append(Index.create(temporary, header), store, entries, recipe, progress)
     return Index(path)
 
 
@@ -144,11 +136,8 @@ def add_to_index(
             f"index {index.path}: no graph of store {store.root} can be compared with it; "
             f"{entries[0].name}: {reasons[0]}"
         )
-    new = sorted(
-        (e for e in fitting if not index.rows_with("address", e.address)),
-        key=lambda e: (e.model, e.layer, e.address),
-    )
-    return _append(index, store, new, recipe, progress), len(new)
+    new = [entry for entry in fitting if not index.rows_with("address", entry.address)]
+    return _append(index, store, sorted(new, key=_by_name), recipe, progress), len(new)
 
 
 def why_not(header: IndexHeader, entry: Entry) -> str | None:
@@ -170,34 +159,25 @@ def project(header: IndexHeader, vector: np.ndarray) -> np.ndarray:
             f"the graph's vector has {len(vector)} entries, the index's have {header.length}; they "
             "are of models of different input sizes, give their recipe a common grid"
         )
-    return vector if header.exact else _projection(header)(vector)
+    return vector if header.exact else _projection(header.length, header.dim, header.seed)(vector)
 
 
-_PROJECTIONS: dict[tuple[int, int, int], Projection] = {}
+# The last projection used is kept: its random numbers take a second to make for large ones.
+_projection = functools.lru_cache(maxsize=1)(Projection)
 
 
-def _projection(header: IndexHeader) -> Projection:
-    """The last projection used is kept: its random numbers take a second to make for large ones."""
-    key = (header.length, header.dim, header.seed)
-    if key not in _PROJECTIONS:
-        _PROJECTIONS.clear()
-        _PROJECTIONS[key] = Projection(*key)
-    return _PROJECTIONS[key]
-
-
-def row_of(entry: Entry) -> dict[str, Any]:
-    """A row's metadata."""
-    fields = ("model", "layer", "address")
-    return {"name": entry.name, **{name: getattr(entry, name) for name in fields}}
+def _by_name(entry: Entry) -> tuple[str, str, str]:
+    return entry.model, entry.layer, entry.address
 
 
 def _append(
-    index: Index, store: Store, entries: list[Entry], recipe: Recipe, progress: Callable
+    index: Index, store: Store, entries: Sequence[Entry], recipe: Recipe, progress: Callable
 ) -> Index:
     for start in range(0, len(entries), BATCH):
         batch = entries[start : start + BATCH]
         rows = [project(index.header, _vector(store, entry, recipe)) for entry in batch]
-        index = index.append([row_of(entry) for entry in batch], np.stack(rows))
+        metas = [{name: getattr(entry, name) for name in META_FIELDS} for entry in batch]
+        index = index.append(metas, np.stack(rows))
         progress(start + len(batch), len(entries))
     return index
 

@@ -11,21 +11,23 @@ number of rows in the header is written last: a reader never sees a row that is 
 a writer that died has left behind it is overwritten by the next.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
+from depara_jax.files import write_atomically
 
-__all__ = ["Index", "IndexHeader"]
+__all__ = ["Index", "IndexHeader", "building"]
 
 MAGIC = b"depara-index-1\0\0"
 HEADER, META = 4096, 1024
@@ -150,8 +152,6 @@ class Index:
         Raises:
           DeparaError: it cannot be written.
         """
-        from depara_jax.files import write_atomically
-
         text = json.dumps(dataclasses.asdict(header)).encode()
         if len(text) > HEADER - COUNT_AT - 16:  # a long command line
             return cls.create(path, dataclasses.replace(header, command=""))
@@ -202,7 +202,6 @@ class Index:
         if os.fstat(file.fileno()).st_size < end:
             file.truncate(end)
         fields: Any = self._dtype.fields
-        offsets = {name: fields[name][1] for name in FIELDS}
         for i, (meta, text, vector) in enumerate(zip(metas, encoded, vectors, strict=True)):
             number, place = divmod(first + i, self.block_rows)
             start = HEADER + number * self._dtype.itemsize
@@ -214,9 +213,20 @@ class Index:
                 "vectors": vector.astype("<f4").tobytes(),
             }
             for name, data in content.items():
-                offset = offsets[name]
-                file.seek(start + offset + place * len(data))
+                file.seek(start + fields[name][1] + place * len(data))
                 file.write(data)
+
+
+@contextlib.contextmanager
+def building(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A name beside a file to build it under; it takes the file's place once it is whole."""
+    temporary = f"{os.fspath(path)}.building"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 def _word(text: str) -> int:

@@ -1,18 +1,15 @@
 """Handing an index over to a library of approximate search, for more rows than one scan can do."""
 
 import json
-import os
 from typing import Any
 
 import numpy as np
 
 from depara_jax.errors import DeparaError
 from depara_jax.files import write_atomically
-from depara_jax.index.file import Index
+from depara_jax.index.file import Index, building
 
 __all__ = ["export_index"]
-
-TARGETS = ("npy", "faiss", "usearch")
 
 
 def export_index(index: Index, path: str, target: str) -> int:
@@ -40,15 +37,11 @@ def export_index(index: Index, path: str, target: str) -> int:
         write_atomically(path, lambda file: np.save(file, rows))
     else:
         library = _faiss if target == "faiss" else _usearch
-        temporary = f"{path}.building"
         try:
-            library(index, blocks, temporary)
-            os.replace(temporary, path)
+            with building(path) as temporary:
+                library(index, blocks, temporary)
         except OSError as error:
             raise DeparaError(f"{path}: cannot be written ({error.strerror})") from error
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
     write_atomically(f"{path}.names.json", lambda file: file.write(names))
     return len(index)
 

@@ -142,8 +142,8 @@ def query_index(
         store does not have.
     """
     if top < 1 or shortlist < top:
-        raise DeparaError(f"query: top is {top}, shortlist {shortlist}; expected 1 <= top <= "
-                          "shortlist")  # fmt: skip
+        given = f"top is {top}, shortlist {shortlist}"
+        raise DeparaError(f"query: {given}; expected 1 <= top <= shortlist")
     recipe = Recipe.from_dict(index.header.recipe)
     if isinstance(model, AttributionGraph):
         info = _check(index, model)

@@ -48,6 +48,18 @@ class Column:
         """Rank of each candidate, 1 the best, ties sharing the better one; None without a value."""
         return competition_ranks(self.values, higher_is_better=self.higher_is_better)
 
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain values, for result files, under the candidates' names."""
+        cells = zip(names, self.values, self.ranks, self.why, strict=True)
+        return {
+            "higher_is_better": self.higher_is_better,
+            "seconds": round(self.seconds, 6),
+            "models": {
+                name: {"value": None if np.isnan(v) else float(v), "rank": r, "why": w}
+                for name, v, r, w in cells
+            },
+        }
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
@@ -109,6 +121,11 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for result files."""
         ranking, fused_ranks = self.rows(), competition_ranks(self.fused)
+        fused = [
+            {"rank": fused_ranks[i], "model": self.names[i],
+             "mean_reciprocal_rank": float(self.fused[i])}
+            for i in self.order
+        ]  # fmt: skip
         return {
             "kind": "model",
             "target": self.target._asdict(),
@@ -118,27 +135,8 @@ class Comparison:
             "ranking": ranking,
             "best": ranking[0]["model"] if ranking else None,
             "ranked_by": self.columns[0].name,
-            "fused": [
-                {
-                    "rank": fused_ranks[i],
-                    "model": self.names[i],
-                    "mean_reciprocal_rank": float(self.fused[i]),
-                }
-                for i in self.order
-            ],
-            "estimators": {
-                column.name: {
-                    "higher_is_better": column.higher_is_better,
-                    "seconds": round(column.seconds, 6),
-                    "models": {
-                        name: {"value": None if np.isnan(v) else float(v), "rank": r, "why": w}
-                        for name, v, r, w in zip(
-                            self.names, column.values, column.ranks, column.why, strict=True
-                        )
-                    },
-                }
-                for column in self.columns
-            },
+            "fused": fused,
+            "estimators": {column.name: column.to_dict(self.names) for column in self.columns},
             "feature_seconds": round(self.feature_seconds, 6),
         }
 
@@ -201,16 +199,15 @@ def rank_by_estimators(
         rows, feature_seconds = _estimate_all(
             target, sources, probe, others, labels, batch_size, progress
         )
-        for name in others:
-            columns[name] = _column(name, [row[name] for row in rows])
+        columns |= {name: _column(name, [row[name] for row in rows]) for name in others}
     return Comparison(
-        LayerRef(target.spec.name, target.spec.encoder),
-        tuple(source.spec.name for source in sources),
-        tuple(columns[name] for name in names),
-        feature_seconds,
-        recipe if depara is None else depara.recipe,
-        probe.to_dict(),
-        depara,
+        target=LayerRef(target.spec.name, target.spec.encoder),
+        names=tuple(source.spec.name for source in sources),
+        columns=tuple(columns[name] for name in names),
+        feature_seconds=feature_seconds,
+        recipe=recipe if depara is None else depara.recipe,
+        probe=probe.to_dict(),
+        depara=depara,
     )
 
 
@@ -236,12 +233,12 @@ def _estimate_all(
     def known(model: ModelLike) -> dict[str, np.ndarray]:
         nonlocal seconds
         started = time.perf_counter()
-        spec = model.spec
-        layers = [spec.encoder, *([spec.logits] if spec.logits else [])]
-        features = layer_features(model, probe, layers, batch_size=batch_size)
+        layers = {"features": model.spec.encoder}
+        if model.spec.logits:
+            layers["logits"] = model.spec.logits
+        found = layer_features(model, probe, list(layers.values()), batch_size=batch_size)
         seconds += time.perf_counter() - started
-        logits = features.get(spec.logits) if spec.logits else None
-        return {"features": features[spec.encoder]} | ({} if logits is None else {"logits": logits})
+        return {role: found[layer] for role, layer in layers.items()}
 
     goal = known(target)
     whole = needs & {"images", "gradients", "target_gradients"}

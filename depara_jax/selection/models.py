@@ -20,7 +20,7 @@ from depara_jax.graph.similarity import (
 )
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.ranking import Ranking
+from depara_jax.selection.ranking import Ranking, check_distinct
 from depara_jax.spec import LayerRef
 from depara_jax.types import Array, ModelLike, ProbeLike
 from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
@@ -182,19 +182,19 @@ def compare_models(
                 images.append(np.asarray(node_cosines(chunk.vectors), np.float32))
             gram = add_node_products(gram, chunk.vectors)
     node = gram / len(probe) if recipe.uses_nodes else None
-    edges = walk.edges() if recipe.uses_edges else None
-    edge = None
-    if edges is not None:
+    edge = edges = None
+    if recipe.uses_edges:
+        edges = walk.edges()
         vectors = edge_vectors(edges, ties=recipe.ties)
         edge = products(vectors, vectors)
     return ModelSimilarity(
         names,
         *combine(node, edge, recipe),
-        walk.recipe,
-        probe.to_dict(),
-        walk.zero_maps,
-        np.concatenate(images) if images else None,
-        jnp.stack(edges) if per_image and edges is not None else None,
+        recipe=walk.recipe,
+        probe=probe.to_dict(),
+        zero_maps=walk.zero_maps,
+        node_cosines=np.concatenate(images) if images else None,
+        edges=jnp.stack(edges) if per_image and edges is not None else None,
     )
 
 
@@ -234,13 +234,13 @@ def attribution_graphs(
         feature_limit=feature_limit, progress=progress, placement=placement,
     )  # fmt: skip
     chunks = [chunk.vectors for chunk in walk]
-    none = jnp.zeros(0)
+    nodes, edges = jnp.zeros((len(probe), 0)), jnp.zeros(0)  # of a recipe without them
     graphs = {}
     for i, layer in enumerate(chosen):
-        nodes = jnp.zeros((len(probe), 0))
         if recipe.uses_nodes:
             nodes = jnp.concatenate([vectors[i] for vectors in chunks])
-        edges = walk.edges()[i] if recipe.uses_edges else none
+        if recipe.uses_edges:
+            edges = walk.edges()[i]
         info = GraphInfo(model.spec.name, layer, probe.fingerprint, walk.recipe)
         graphs[layer] = AttributionGraph(nodes, edges, info)
     return graphs
@@ -259,9 +259,7 @@ def rank_views(
     They are of models, or, with their edges kept, of the layers of one `source`.
     """
     kind = "model" if source is None else "layer"
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DeparaError(f"ranking of {kind}s: {', '.join(twice)} named more than once")
+    check_distinct(kind, names)  # before the work
     recipe = walk.recipe
     cosines = np.zeros((len(names), len(probe)), np.float32)
     for chunk in walk:
@@ -274,15 +272,14 @@ def rank_views(
         edges = walk.edges()
         vectors = edge_vectors(edges, ties=recipe.ties)
         edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
-    score = np.asarray(combine(node, edge, recipe).score)
     kept = np.stack(edges) if source is not None and edges is not None else None
     return Ranking(
-        kind=kind,
-        target=target,
-        names=names,
-        score=score,
-        node=node,
-        edge=edge,
+        kind,
+        target,
+        names,
+        np.asarray(combine(node, edge, recipe).score),
+        node,
+        edge,
         recipe=recipe,
         probe=probe.to_dict(),
         source=source,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,18 @@ from depara_jax.graph.rows import competition_ranks, ranked_rows
 from depara_jax.recipe import Recipe
 from depara_jax.spec import LayerRef
 
-__all__ = ["Ranking"]
+__all__ = ["Ranking", "check_distinct"]
+
+
+def check_distinct(kind: str, names: Sequence[str]) -> None:
+    """Refuses candidates of the same name.
+
+    Raises:
+      DeparaError: there are some.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DeparaError(f"ranking of {kind}s: {', '.join(twice)} named more than once")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,9 +69,7 @@ class Ranking:
     def __post_init__(self):
         if not self.names:
             raise DeparaError(f"ranking of {self.kind}s: there are no candidates")
-        if len(set(self.names)) != len(self.names):
-            twice = sorted({n for n in self.names if self.names.count(n) > 1})
-            raise DeparaError(f"ranking of {self.kind}s: {', '.join(twice)} named more than once")
+        check_distinct(self.kind, self.names)
         bad = [n for n, s in zip(self.names, self.score, strict=True) if not np.isfinite(s)]
         if bad:
             raise DegenerateError(f"ranking of {self.kind}s: no finite score for {', '.join(bad)}")
@@ -144,11 +153,8 @@ class Ranking:
         images = self.probe["images"]
         lines = [f"{self.kind}s for {self.target} ({self.recipe.name}, {images} images)"]
         for row in self.rows():
-            parts = "  ".join(
-                f"{key} {row[key]:+.4f}"
-                for key in ("score", "node", "edge")
-                if row[key] is not None
-            )
+            terms = [key for key in ("score", "node", "edge") if row[key] is not None]
+            parts = "  ".join(f"{key} {row[key]:+.4f}" for key in terms)
             lines.append(f"{row['rank']:3d}  {row[self.kind]:<{width}}  {parts}")
         if self.with_zero_maps:
             listed = ", ".join(f"{name} {count}" for name, count in self.with_zero_maps.items())
