@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -67,23 +67,15 @@ def read_recipe(args: argparse.Namespace) -> Recipe:
     return recipe if args.grid is None else recipe.replace(grid=args.grid)
 
 
-class WalkOptions(TypedDict):
-    """What `depara_jax.walk.Walk` takes of the options."""
-
-    batch_size: int | None
-    memory_limit: int | None
-
-
-def walk_options(args: argparse.Namespace) -> WalkOptions:
-    """Reads them.
+def walk_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `depara_jax.walk.Walk` takes of the options.
 
     Raises:
       DeparaError: a size that cannot be read.
     """
-    options = WalkOptions(batch_size=args.batch_size, memory_limit=None)
-    if args.memory_limit is not None:
-        options["memory_limit"] = read_size("--memory-limit", args.memory_limit)
-    return options
+    limit = args.memory_limit
+    size = None if limit is None else read_size("--memory-limit", limit)
+    return {"batch_size": args.batch_size, "memory_limit": size}
 
 
 def read_size(option: str, text: str) -> int:

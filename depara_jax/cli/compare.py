@@ -99,12 +99,7 @@ def read_ranking(path: str) -> Saved:
 
 
 def compare_rankings(first: Saved, second: Saved, moves: int) -> dict[str, Any]:
-    """How well two rankings agree on the candidates that both have.
-
-    Args:
-      first: one.
-      second: the other, of the same kind.
-      moves: how many of the largest changes of rank to list.
+    """How well two rankings agree on the candidates that both have; with the largest `moves`.
 
     Raises:
       DegenerateError: fewer than two candidates in common.

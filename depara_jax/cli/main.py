@@ -127,13 +127,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def with_provenance(result: dict[str, Any], command: str, started: float) -> dict[str, Any]:
-    """A verb's result with its provenance made whole.
-
-    Args:
-      result: of the verb; what it has under `provenance` already stays.
-      command: as it was given.
-      started: `time.monotonic()` when it was.
-    """
+    """A verb's result with its provenance made whole; `started` is by `time.monotonic()`."""
     from depara_jax.store.provenance import provenance
 
     seconds = round(time.monotonic() - started, 3)

@@ -9,15 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
-from depara_jax.graph.similarity import (
-    GraphSimilarity,
-    add_node_products,
-    combine,
-    cosines_with,
-    edge_vectors,
-    node_cosines,
-    products,
-)
+from depara_jax.graph import similarity
+from depara_jax.graph.similarity import GraphSimilarity
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.ranking import Ranking, check_distinct
@@ -25,13 +18,7 @@ from depara_jax.spec import LayerRef
 from depara_jax.types import Array, ModelLike, ProbeLike
 from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
 
-__all__ = [
-    "ModelSimilarity",
-    "attribution_graphs",
-    "compare_models",
-    "rank_models",
-    "rank_views",
-]
+__all__ = ["ModelSimilarity", "attribution_graphs", "compare_models", "rank_models", "rank_views"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -179,17 +166,17 @@ def compare_models(
     for chunk in walk:
         if recipe.uses_nodes:
             if per_image:
-                images.append(np.asarray(node_cosines(chunk.vectors), np.float32))
-            gram = add_node_products(gram, chunk.vectors)
+                images.append(np.asarray(similarity.node_cosines(chunk.vectors), np.float32))
+            gram = similarity.add_node_products(gram, chunk.vectors)
     node = gram / len(probe) if recipe.uses_nodes else None
     edge = edges = None
     if recipe.uses_edges:
         edges = walk.edges()
-        vectors = edge_vectors(edges, ties=recipe.ties)
-        edge = products(vectors, vectors)
+        vectors = similarity.edge_vectors(edges, ties=recipe.ties)
+        edge = similarity.products(vectors, vectors)
     return ModelSimilarity(
         names,
-        *combine(node, edge, recipe),
+        *similarity.combine(node, edge, recipe),
         recipe=walk.recipe,
         probe=probe.to_dict(),
         zero_maps=walk.zero_maps,
@@ -264,20 +251,20 @@ def rank_views(
     cosines = np.zeros((len(names), len(probe)), np.float32)
     for chunk in walk:
         if recipe.uses_nodes:
-            part = np.asarray(cosines_with(chunk.vectors[0], chunk.vectors[1:]))
+            part = np.asarray(similarity.cosines_with(chunk.vectors[0], chunk.vectors[1:]))
             cosines[:, chunk.start : chunk.start + part.shape[1]] = part
     node = cosines.mean(axis=1, dtype=np.float64) if recipe.uses_nodes else None
     edge = edges = None
     if recipe.uses_edges:
         edges = walk.edges()
-        vectors = edge_vectors(edges, ties=recipe.ties)
-        edge = np.asarray(products(vectors[:1], vectors[1:]), np.float64)[0]
+        vectors = similarity.edge_vectors(edges, ties=recipe.ties)
+        edge = np.asarray(similarity.products(vectors[:1], vectors[1:]), np.float64)[0]
     kept = np.stack(edges) if source is not None and edges is not None else None
     return Ranking(
         kind,
         target,
         names,
-        np.asarray(combine(node, edge, recipe).score),
+        np.asarray(similarity.combine(node, edge, recipe).score),
         node,
         edge,
         recipe=recipe,

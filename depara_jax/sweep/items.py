@@ -38,17 +38,7 @@ from depara_jax.walk import (
     layer_features,
 )
 
-__all__ = [
-    "Row",
-    "WorkItem",
-    "compute_item",
-    "describe_error",
-    "described",
-    "placement_for",
-    "wanted_keys",
-    "wanted_layers",
-    "zoo_specs",
-]
+__all__ = ["Row", "WorkItem", "compute_item"]
 
 # By kind and layer of an artefact: its key; its address and the digest of its content.
 Keys = dict[tuple[str, str], ArtefactKey]
