@@ -65,10 +65,7 @@ def read_similarity(
 ) -> "tuple[np.ndarray, list[str] | None, Mapping[str, Any]]":
     """The matrix, its names (those of the option, else of the file, or None), its provenance.
 
-    Args:
-      location: `FILE[:key]`.
-      names: what --names says.
-      other_columns: whether the columns may be other networks than the rows, whose names count.
+    With `other_columns` the columns may be other networks than the rows, whose names count.
     """
     matrix = depara_jax.evaluation.load_matrix(location)
     given = split(names, "--names")

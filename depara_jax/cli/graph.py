@@ -18,10 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a name, ARCHITECTURE=WEIGHTS or ARCHITECTURE=random:SEED")
     parser.add_argument("--layer", help="by default the encoder layer")
     parser.add_argument(
-        "--output",
-        metavar="FILE.npz",
+        "--output", metavar="FILE.npz",
         help="save nodes and edges, with model, layer, recipe and the probe's fingerprint",
-    )
+    )  # fmt: skip
     common.add_method_arguments(parser)
 
 

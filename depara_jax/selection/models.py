@@ -10,7 +10,6 @@ from jaxtyping import Float
 
 from depara_jax.errors import DeparaError
 from depara_jax.graph import similarity
-from depara_jax.graph.similarity import GraphSimilarity
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.ranking import Ranking, check_distinct
@@ -50,10 +49,10 @@ class ModelSimilarity:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a pair, the most similar first: rank, models, score, node, edge."""
-        pairs = GraphSimilarity(self.score, self.node, self.edge).rows()
+        pairs = similarity.GraphSimilarity(self.score, self.node, self.edge).rows()
         return [
             {"rank": row["rank"], "models": [self.names[i] for i in row["graphs"]]}
-            | {term: row[term] for term in GraphSimilarity._fields}
+            | {term: row[term] for term in similarity.GraphSimilarity._fields}
             for row in pairs
         ]
 
@@ -61,7 +60,7 @@ class ModelSimilarity:
         """Plain values, for result files; what `depara evaluate --similarity` reads."""
         return {
             "names": list(self.names),
-            **GraphSimilarity(self.score, self.node, self.edge).to_dict(),
+            **similarity.GraphSimilarity(self.score, self.node, self.edge).to_dict(),
             "recipe": self.recipe.to_dict(),
             "probe": dict(self.probe),
             "zero_maps": {n: z for n, z in zip(self.names, self.zero_maps, strict=False) if z},
