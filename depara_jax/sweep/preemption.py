@@ -5,10 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from depara_jax.sweep.job import Job
+from typing import Protocol
 
 __all__ = ["EXIT_CODE", "PreemptedError", "preemptible"]
 
@@ -20,8 +17,23 @@ class PreemptedError(Exception):
     """The process was told to stop; no failure of any model."""
 
 
+class Together(Protocol):
+    """What `preemptible` needs of a job; `depara_jax.sweep.job.Job` is one."""
+
+    def tell(self) -> None:
+        """Tells all processes to stop."""
+
+    def check(self) -> None:
+        """Raises `PreemptedError` at the step that all stop at."""
+
+    def close(self) -> None:
+        """The work is over."""
+
+
 @contextlib.contextmanager
-def preemptible(*, grace: float = GRACE, job: "Job | None" = None) -> Iterator[Callable[[], None]]:
+def preemptible(
+    *, grace: float = GRACE, job: "Together | None" = None
+) -> Iterator[Callable[[], None]]:
     """Turns SIGTERM into a `PreemptedError` at the next step of the walk.
 
     Gives a function to call between steps. If no step ends within `grace` seconds (a compilation
