@@ -125,8 +125,7 @@ class Estimator:
     """One row of the table.
 
     Attributes:
-      name: what users call it.
-      function: its positional arguments are `needs`, in order.
+      function: its positional arguments are `needs`, in order; its name is what users call it.
       needs: names of `EstimatorInputs` fields.
       higher_is_better: whether a higher value promises a better transfer.
       citation: where the definition is from.
@@ -137,7 +136,6 @@ class Estimator:
         "rotation" of the features; "classes", renaming the classes; "samples", their order.
     """
 
-    name: str
     function: Callable[..., Any]
     needs: tuple[str, ...]
     higher_is_better: bool
@@ -145,6 +143,11 @@ class Estimator:
     shared: bool = False
     traceable: bool = True
     invariant: tuple[str, ...] = ("samples",)
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return self.function.__name__
 
     @property
     def takes_classes(self) -> bool:
