@@ -1,7 +1,9 @@
 """Other transferability estimators beside DEPARA, on the same cached features: one table, one door.
 
-inputs = EstimatorInputs(features=features, labels=labels)
-estimate(["logme", "knn"], inputs)["logme"].value
+    inputs = EstimatorInputs(features=features, labels=labels)
+    estimate(["logme", "knn"], inputs)["logme"].value
+
+The rows and what runs them are in `estimators.table`.
 """
 
 import lazy_loader

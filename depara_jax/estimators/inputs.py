@@ -72,35 +72,24 @@ class EstimatorInputs:
                 first = first or (name, array)
 
     @cached_property
-    def spectrum(self) -> tuple[Spectrum, float]:
-        """The one decomposition of the features, and the seconds that it took."""
-        return _timed_spectrum(self.features)
+    def _made(self) -> dict[str, Any]:
+        return {}
 
-    @cached_property
-    def target_spectrum(self) -> tuple[Spectrum, float]:
-        """The one decomposition of the target's features, and the seconds that it took."""
-        return _timed_spectrum(self.target_features)
+    def spectrum(self, name: str) -> tuple[Spectrum, float]:
+        """The one decomposition of the features of that name, and the seconds that it took."""
+        if name not in self._made:
+            started = time.perf_counter()
+            parts = jax.block_until_ready(spectrum(getattr(self, name)))
+            self._made[name] = parts, time.perf_counter() - started
+        return self._made[name]
 
-    @cached_property
-    def source_jacobian(self) -> Any:
-        """`gradients`, or those of `source_model`'s summed outputs."""
-        return self._jacobian(self.gradients, self.source_model)
-
-    @cached_property
-    def target_jacobian(self) -> Any:
-        """`target_gradients`, or those of `target_model`'s summed outputs."""
-        return self._jacobian(self.target_gradients, self.target_model)
-
-    def _jacobian(self, given: Any, model: Callable[[Any], Any] | None) -> Any:
-        if given is not None or model is None or self.images is None:
-            return given
-        return input_gradients(model, self.images)
-
-
-def _timed_spectrum(features: Any) -> tuple[Spectrum, float]:
-    started = time.perf_counter()
-    parts = jax.block_until_ready(spectrum(features))
-    return parts, time.perf_counter() - started
+    def jacobian(self, name: str) -> Any:
+        """The gradients of that name, or those of their model's summed outputs."""
+        model = self.source_model if name == "gradients" else self.target_model
+        given = self._made.get(name, getattr(self, name))
+        if given is None and model is not None and self.images is not None:
+            given = self._made[name] = input_gradients(model, self.images)
+        return given
 
 
 def _checked(name: str, value: Any, first: tuple[str, Any] | None) -> Any:
@@ -164,18 +153,14 @@ class Estimator:
 
     def shared_seconds(self, inputs: EstimatorInputs) -> float:
         """What the decompositions cost that this estimator shares with others."""
-        names = [_SHARED[name] for name in self.needs if self.shared and name in _SHARED]
-        return sum((getattr(inputs, name)[1] for name in names), start=0.0)
-
-
-_SHARED = {"features": "spectrum", "target_features": "target_spectrum"}
-_DERIVED = {"gradients": "source_jacobian", "target_gradients": "target_jacobian"}
+        names = [name for name in self.needs if self.shared and name.endswith("features")]
+        return sum((inputs.spectrum(name)[1] for name in names), start=0.0)
 
 
 def _resolve(inputs: EstimatorInputs, name: str, *, shared: bool) -> Any:
-    if shared and name in _SHARED:
-        return getattr(inputs, _SHARED[name])[0]
-    return getattr(inputs, _DERIVED.get(name, name))
+    if shared and name.endswith("features"):
+        return inputs.spectrum(name)[0]
+    return inputs.jacobian(name) if name.endswith("gradients") else getattr(inputs, name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from depara_jax.estimators import (
 )
 from depara_jax.estimators.evidence import logme, logme_multilabel, logme_regression
 from depara_jax.estimators.inputs import Estimate, Estimator, EstimatorInputs
-from depara_jax.estimators.spectrum import Spectrum, spectrum
+from depara_jax.estimators.spectrum import spectrum
 
 __all__ = ["ESTIMATORS", "estimate", "estimate_many", "estimator_rows"]
 
@@ -165,19 +165,16 @@ def estimate_many(
     if inputs.labels is not None:
         validate.same_length("features", stack[0], "labels", inputs.labels)
     shared = any(row.shared for row in rows)
-    one = jax.vmap(lambda each: _all_of(rows, each, spectrum(each) if shared else None, inputs))
-    values = one(stack)
-    return {row.name: values[row.name] for row in rows}  # a pytree comes back sorted by name
 
+    def one(each: jax.Array) -> list[Any]:
+        parts = spectrum(each) if shared else None
+        firsts = [parts if row.shared else each for row in rows]
+        return [
+            row.function(first, *row.arguments(inputs, skip=1))
+            for row, first in zip(rows, firsts, strict=True)
+        ]
 
-def _all_of(
-    rows: Sequence[Estimator], features: Any, parts: Spectrum | None, inputs: EstimatorInputs
-) -> dict[str, Any]:
-    values = {}
-    for row in rows:
-        first = parts if row.shared else features
-        values[row.name] = row.function(first, *row.arguments(inputs, skip=1))
-    return values
+    return dict(zip([row.name for row in rows], jax.vmap(one)(stack), strict=True))
 
 
 def _run(row: Estimator, inputs: EstimatorInputs, options: Mapping[str, Any]) -> Estimate:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.evaluation.confidence import (
-    check_parts,
+    check_edges,
     draw_counts,
     percentile_interval,
     resampled_edges,
@@ -76,37 +76,30 @@ class RankingLike(Protocol):
     @property
     def kind(self) -> str:
         """What is ranked."""
-        ...
 
     @property
     def names(self) -> tuple[str, ...]:
         """The candidates, m of them."""
-        ...
 
     @property
     def best(self) -> str:
         """The first of them."""
-        ...
 
     @property
     def recipe(self) -> Recipe:
         """Whose weights the terms have."""
-        ...
 
     @property
     def node_cosines(self) -> Float[np.ndarray, "m n"] | None:
         """Cosine of each candidate's map with the target's for each image."""
-        ...
 
     @property
     def edges(self) -> Float[np.ndarray, "m e"] | None:
         """Of the candidates."""
-        ...
 
     @property
     def target_edges(self) -> Float[np.ndarray, " e"] | None:
         """Of the target."""
-        ...
 
 
 def choice_certainty(
@@ -183,7 +176,7 @@ def resampled_terms(
     node = None if nodes is None else weights @ nodes.T / count
     if stacked is None:
         return node, None
-    _, stacked = check_parts(np.zeros((count, len(stacked), len(stacked))), stacked, 1.0)
+    check_edges(stacked, len(stacked), count)
     drawn = resampled_edges(stacked, jnp.asarray(weights, jnp.int32))
     edge = np.asarray(drawn, np.float64)[:, 0, 1:]
     if not np.isfinite(edge).all():
