@@ -55,19 +55,11 @@ class EstimatorInputs:
 
     def __post_init__(self):
         first: tuple[str, Any] | None = None
-        for name in ("features", "target_features", "probabilities", "logits", "targets", "labels"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            array = _checked(name, value, first)
-            object.__setattr__(self, name, array)
-            first = first or (name, array)
-        for name in ("images", "gradients", "target_gradients"):
+        names = ("features", "target_features", "probabilities", "logits", "targets", "labels")
+        for name in (*names, "images", "gradients", "target_gradients"):
             value = getattr(self, name)
             if value is not None:
-                array = as_images(value, name=name)
-                if first is not None:
-                    validate.same_length(*first, name, array)
+                array = _checked(name, value, first)
                 object.__setattr__(self, name, array)
                 first = first or (name, array)
 
@@ -94,14 +86,16 @@ class EstimatorInputs:
 
 def _checked(name: str, value: Any, first: tuple[str, Any] | None) -> Any:
     if name == "labels":
-        labels = validate.as_labels(value, first[1].shape[0] if first else len(value))
+        labels = validate.as_labels(value, len(first[1] if first else value))
         # Renumbered in order without gaps: no score depends on it, and a class called 1,000,000
         # must not cost a million columns.
         return jnp.asarray(np.unique(np.asarray(labels), return_inverse=True)[1], jnp.int32)
     if name == "targets":
-        array = validate.as_targets(value, first[1].shape[0] if first else len(value))
+        array = validate.as_targets(value, len(first[1] if first else value))
     elif name == "probabilities":
         array = validate.as_probabilities(value)
+    elif name in ("images", "gradients", "target_gradients"):
+        array = as_images(value, name=name)
     else:
         array = validate.as_matrix(name, value)
     if first is not None:

@@ -202,14 +202,15 @@ def build_graph(
       info: where they come from.
 
     Raises:
-      DegenerateError: see `check_nodes` and `check_edges`.
+      DegenerateError: NaN or infinite values, nothing but zero maps, or see `check_edges`.
     """
     count = features.shape[0]
     name = f"{info.model}:{info.layer}" if info else "graph"
-    nodes = node_vectors(maps, recipe) if recipe.uses_nodes else jnp.zeros((count, 0))
-    edges = jnp.zeros(0)
+    nodes, edges = jnp.zeros((count, 0)), jnp.zeros(0)
     if recipe.uses_nodes:
-        check_nodes(nodes, name)
+        nodes = node_vectors(maps, recipe)
+        check_finite(_finite_rows(nodes), name)
+        check_any_map(bool(jnp.any(nodes != 0)), name)
     if recipe.uses_edges:
         check_finite(_finite_rows(features), name)
         edges = edges_of(features, edge_normalization=recipe.edge_normalization)
@@ -241,21 +242,11 @@ def check_finite(finite: Bool[Array, " n"], name: str, *, first: int = 0) -> Non
         )
 
 
-def check_nodes(nodes: Float[Array, "n p"], name: str) -> None:
-    """Refuses NaN in node vectors and a graph whose maps are all zero.
+def check_any_map(any_nonzero: bool, name: str) -> None:
+    """Refuses a graph whose attribution maps are all zero.
 
     Single zero maps are allowed: their cosine is 0 by definition, and `AttributionGraph.zero_nodes`
     counts them.
-
-    Raises:
-      DegenerateError: NaN or infinite values, or nothing but zero maps.
-    """
-    check_finite(_finite_rows(nodes), name)
-    check_any_map(bool(jnp.any(nodes != 0)), name)
-
-
-def check_any_map(any_nonzero: bool, name: str) -> None:
-    """Refuses a graph whose attribution maps are all zero.
 
     Raises:
       DegenerateError: they are.

@@ -144,7 +144,7 @@ def test_nan_ends_a_walk_for_graphs_and_is_handed_on_by_one_for_features():
     input = InputSpec(size=(networks.SIZE, networks.SIZE))
     variables = networks.variables(0)
     model = Model.from_function(broken_by_light, variables, name="broken", input=input)
-    with pytest.raises(DegenerateError, match=r"broken:answer: NaN.*position 3;"):
+    with pytest.raises(DegenerateError, match=r"broken:answer: NaN.*position 3\);"):
         list(Walk([View(model, ("answer",))], probe, Recipe(), batch_size=2))
     features = layer_features(model, probe, ["answer"], batch_size=2)["answer"]
     assert np.isnan(features).all(axis=1).tolist() == [False, False, False, True, False]
