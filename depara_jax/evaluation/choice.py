@@ -76,30 +76,37 @@ class RankingLike(Protocol):
     @property
     def kind(self) -> str:
         """What is ranked."""
+        ...
 
     @property
     def names(self) -> tuple[str, ...]:
         """The candidates, m of them."""
+        ...
 
     @property
     def best(self) -> str:
         """The first of them."""
+        ...
 
     @property
     def recipe(self) -> Recipe:
         """Whose weights the terms have."""
+        ...
 
     @property
     def node_cosines(self) -> Float[np.ndarray, "m n"] | None:
         """Cosine of each candidate's map with the target's for each image."""
+        ...
 
     @property
     def edges(self) -> Float[np.ndarray, "m e"] | None:
         """Of the candidates."""
+        ...
 
     @property
     def target_edges(self) -> Float[np.ndarray, " e"] | None:
         """Of the target."""
+        ...
 
 
 def choice_certainty(

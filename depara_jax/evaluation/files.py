@@ -148,7 +148,8 @@ def json_truth(path: Path, content: Any, candidates: Sequence[str] | None) -> Gr
             raise DeparaError(f"{str(path)!r}: 'rows' must be a list of non-empty lists")
         return GroundTruth.from_rows(rows, names)
     rows = name_list(path, content, "targets")
-    matrix = NamedMatrix(numbers(path, content["affinity"]), rows, names and tuple(names))
+    columns = None if names is None else tuple(names)
+    matrix = NamedMatrix(numbers(path, content["affinity"]), rows, columns)
     return affinity_truth(path, matrix, candidates)
 
 

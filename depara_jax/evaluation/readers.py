@@ -71,11 +71,14 @@ def numbers(path: Path, values: Any) -> np.ndarray:
 
 def read_array(path: Path, key: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The array of a .npy or .npz file, without pickles, and what stands beside it."""
-    loaded, single = load_arrays(path), path.suffix == ".npy"
-    if isinstance(loaded, dict) == single:
-        fault = "an archive of arrays; name it .npz" if single else "a single array; name it .npy"
-        raise DeparaError(f"{str(path)!r}: holds {fault}")
-    return (loaded, {}) if single else (loaded[choose_key(path, key, loaded)], loaded)
+    loaded = load_arrays(path)
+    if isinstance(loaded, dict):
+        if path.suffix == ".npy":
+            raise DeparaError(f"{str(path)!r}: holds an archive of arrays; name it .npz")
+        return loaded[choose_key(path, key, loaded)], loaded
+    if path.suffix == ".npz":
+        raise DeparaError(f"{str(path)!r}: holds a single array; name it .npy")
+    return loaded, {}
 
 
 def read_json(path: Path) -> Any:
