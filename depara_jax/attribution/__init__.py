@@ -4,6 +4,7 @@ All requested layers of a model come from one compiled program with one shared f
 """
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -30,34 +31,29 @@ class AttributionMethod(NamedTuple):
     """A way to make a map.
 
     Attributes:
-      combine: (image, gradient) -> map.
+      citation: where it was defined.
       epsilon_rule: whether nonlinearities follow the epsilon rule.
       path: whether the gradient is averaged along the path from the zero image.
-      citation: where it was defined.
+      combine: (image, gradient) -> map.
     """
 
-    combine: Callable[[Array, Array], Array]
     citation: str
     epsilon_rule: bool = False
     path: bool = False
+    combine: Callable[[Array, Array], Array] = operator.mul
 
 
 METHODS: Mapping[str, AttributionMethod] = MappingProxyType(
     {
         "saliency": AttributionMethod(
-            lambda image, gradient: jnp.abs(gradient), "Simonyan et al., ICLR workshop 2014"
+            "Simonyan et al., ICLR workshop 2014", combine=lambda _, gradient: jnp.abs(gradient)
         ),
-        "gradient_x_input": AttributionMethod(
-            lambda image, gradient: image * gradient, "Shrikumar et al., 2016, arXiv:1605.01713"
-        ),
+        "gradient_x_input": AttributionMethod("Shrikumar et al., 2016, arXiv:1605.01713"),
         "epsilon_lrp": AttributionMethod(
-            lambda image, gradient: image * gradient,
             "Bach et al., PLoS ONE 2015, in the form of Ancona et al., ICLR 2018",
             epsilon_rule=True,
         ),
-        "integrated_gradients": AttributionMethod(
-            lambda image, gradient: image * gradient, "Sundararajan et al., ICML 2017", path=True
-        ),
+        "integrated_gradients": AttributionMethod("Sundararajan et al., ICML 2017", path=True),
     }
 )
 

@@ -34,19 +34,13 @@ from jaxtyping import Array, Float
 from depara_jax import stats
 from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.estimators import validate
-from depara_jax.estimators.gradients import as_images
+from depara_jax.estimators.gradients import ModelFunction, as_images
 from depara_jax.estimators.spectrum import matmul
 
-__all__ = [
-    "adversarial_alpha1",
-    "adversarial_alpha2",
-    "adversarial_tau1",
-    "fgsm",
-    "output_deviation",
-    "pgd",
-]
+__all__ = ["adversarial_alpha1", "adversarial_alpha2", "adversarial_tau1"]
+__all__ += ["Attack", "fgsm", "output_deviation", "pgd"]
 
-ModelFunction = Callable[[Any], Any]
+Attack = Callable[[ModelFunction, Any], Any]
 Norm = Literal["linf", "l2"]
 Objective = Literal["deviation", "prediction"]
 EPSILON = 8 / 255
@@ -98,15 +92,11 @@ def pgd(
             "epsilon, steps, step_size: expected positive numbers, "
             f"got {epsilon}, {steps}, {step_size}"
         )
-    for name, value, known in (
-        ("norm", norm, get_args(Norm)),
-        ("objective", objective, get_args(Objective)),
-    ):
-        if value not in known:
-            raise DeparaError(f"{name}: expected one of {known}, got {value!r}")
-    return jax.jit(partial(_ascend, model, epsilon, steps, step_size, norm, objective, seed))(
-        images
-    )
+    for name, value, known in (("norm", norm, Norm), ("objective", objective, Objective)):
+        if value not in get_args(known):
+            raise DeparaError(f"{name}: expected one of {get_args(known)}, got {value!r}")
+    ascend = partial(_ascend, model, epsilon, steps, step_size, norm, objective, seed)
+    return jax.jit(ascend)(images)
 
 
 def fgsm(
@@ -126,15 +116,7 @@ def fgsm(
 
 
 def adversarial_alpha1(
-    source_model: ModelFunction,
-    target_model: ModelFunction,
-    images: Any,
-    *,
-    epsilon: float = EPSILON,
-    steps: int = STEPS,
-    step_size: float | None = None,
-    norm: str = "linf",
-    seed: int = 0,
+    source_model: ModelFunction, target_model: ModelFunction, images: Any, *, attack: Attack = pgd
 ) -> Float[Array, ""]:
     """alpha1: the mean squared cosine between the attacks on the source and on the target.
 
@@ -144,20 +126,15 @@ def adversarial_alpha1(
       source_model: images [n, ...] -> outputs [n, ...].
       target_model: the same, on the same images; its outputs may have another shape.
       images: [n, ...], preprocessed, unlabelled.
-      epsilon: as in `pgd`, with `steps`, `step_size`, `norm` and `seed`.
-      steps: 1 gives FGSM.
-      step_size: of each.
-      norm: of the ball.
-      seed: of the random start.
+      attack: (model, images) -> perturbations, e.g. `fgsm` or `partial(pgd, epsilon=0.1, seed=1)`.
 
     Raises:
-      DeparaError: as `pgd`.
+      DeparaError: as `attack`.
 
     References:
       Liang et al., arXiv 2006.14512 (see the module's note on its versions).
     """
     images = as_images(images)
-    attack = partial(pgd, epsilon=epsilon, steps=steps, step_size=step_size, norm=norm, seed=seed)
     rows = [
         attack(model, images).reshape(images.shape[0], -1) for model in (source_model, target_model)
     ]
@@ -165,15 +142,7 @@ def adversarial_alpha1(
 
 
 def adversarial_tau1(
-    source_model: ModelFunction,
-    target_model: ModelFunction,
-    images: Any,
-    *,
-    epsilon: float = EPSILON,
-    steps: int = STEPS,
-    step_size: float | None = None,
-    norm: str = "linf",
-    seed: int = 0,
+    source_model: ModelFunction, target_model: ModelFunction, images: Any, *, attack: Attack = pgd
 ) -> Float[Array, ""]:
     """tau1: how far the attack on the source moves the target, relative to the target's own attack.
 
@@ -185,7 +154,6 @@ def adversarial_tau1(
       DegenerateError: the target's outputs do not move at all.
     """
     images = as_images(images)
-    attack = partial(pgd, epsilon=epsilon, steps=steps, step_size=step_size, norm=norm, seed=seed)
     foreign, own = (
         jnp.linalg.norm(output_deviation(target_model, images, attack(model, images)), axis=1)
         for model in (source_model, target_model)
@@ -199,15 +167,7 @@ def adversarial_tau1(
 
 
 def adversarial_alpha2(
-    source_model: ModelFunction,
-    target_model: ModelFunction,
-    images: Any,
-    *,
-    epsilon: float = EPSILON,
-    steps: int = STEPS,
-    step_size: float | None = None,
-    norm: str = "linf",
-    seed: int = 0,
+    source_model: ModelFunction, target_model: ModelFunction, images: Any, *, attack: Attack = pgd
 ) -> Float[Array, ""]:
     """alpha2: how alike both outputs move, over all images, under the attack on the source.
 
@@ -217,16 +177,8 @@ def adversarial_alpha2(
       DegenerateError: one of the outputs does not move at all.
     """
     images = as_images(images)
-    attack = pgd(
-        source_model,
-        images,
-        epsilon=epsilon,
-        steps=steps,
-        step_size=step_size,
-        norm=norm,
-        seed=seed,
-    )
-    moved = [output_deviation(model, images, attack) for model in (source_model, target_model)]
+    perturbed = attack(source_model, images)
+    moved = [output_deviation(model, images, perturbed) for model in (source_model, target_model)]
     for name, rows in zip(("source_model", "target_model"), moved, strict=True):
         if validate.is_concrete(rows) and not bool(rows.any()):
             raise DegenerateError(
@@ -245,13 +197,8 @@ def output_deviation(model: ModelFunction, images: Any, attack: Any) -> Float[Ar
       images: [n, ...].
       attack: [n, ...] perturbations.
     """
-    return jax.jit(partial(_deviation, model))(as_images(images), as_images(attack))
-
-
-def _deviation(
-    model: ModelFunction, images: Float[Array, "n ..."], attack: Float[Array, "n ..."]
-) -> Float[Array, "n k"]:
-    moved = model(images + attack) - model(images)
+    images, attack = as_images(images), as_images(attack)
+    moved = jax.jit(lambda clean, shift: model(clean + shift) - model(clean))(images, attack)
     return moved.reshape(images.shape[0], -1)
 
 

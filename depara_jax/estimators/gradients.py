@@ -38,11 +38,7 @@ def input_gradients(
     Raises:
       DeparaError: an unknown read-out, images that are not finite.
     """
-    images = as_images(images)
-    if readout not in get_args(Readout):
-        raise DeparaError(f"readout: expected one of {get_args(Readout)}, got {readout!r}")
-    # Rows are independent, so the gradient of the sum holds every image's own gradient.
-    return jax.jit(jax.grad(lambda batch: _read(model(batch), readout).sum()))(images)
+    return _slope(Partial(model), _known(readout), as_images(images))
 
 
 def jacobian_angle(gradients: Any, target_gradients: Any) -> Float[Array, ""]:
@@ -179,11 +175,16 @@ def _path(images: Any, steps: int, readout: str) -> tuple[Array, Array, Array]:
     images = as_images(images)
     if steps < 1:
         raise DeparaError(f"steps: expected at least 1, got {steps}")
-    if readout not in get_args(Readout):
-        raise DeparaError(f"readout: expected one of {get_args(Readout)}, got {readout!r}")
+    _known(readout)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     nodes, weights = (jnp.asarray(part, images.dtype) for part in ((nodes + 1) / 2, weights / 2))
     return images, nodes, weights
+
+
+def _known(readout: str) -> str:
+    if readout not in get_args(Readout):
+        raise DeparaError(f"readout: expected one of {get_args(Readout)}, got {readout!r}")
+    return readout
 
 
 def _field_similarity(
@@ -210,6 +211,7 @@ def _field_similarity(
 @jax.jit(static_argnums=1)
 def _slope(model: ModelFunction, readout: str, images: Float[Array, "n ..."]) -> Array:
     """Gradient of the read-out of every image's output with respect to that image."""
+    # Rows are independent, so the gradient of the sum holds every image's own gradient.
     return jax.grad(lambda x: _read(model(x), readout).sum())(images)
 
 

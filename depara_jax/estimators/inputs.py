@@ -55,64 +55,47 @@ class EstimatorInputs:
 
     def __post_init__(self):
         first: tuple[str, Any] | None = None
-        for name in ("features", "target_features", "probabilities", "logits", "targets", "labels"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            array = _checked(name, value, first)
-            object.__setattr__(self, name, array)
-            first = first or (name, array)
-        for name in ("images", "gradients", "target_gradients"):
+        names = ("features", "target_features", "probabilities", "logits", "targets", "labels")
+        for name in (*names, "images", "gradients", "target_gradients"):
             value = getattr(self, name)
             if value is not None:
-                array = as_images(value, name=name)
-                if first is not None:
-                    validate.same_length(*first, name, array)
+                array = _checked(name, value, first)
                 object.__setattr__(self, name, array)
                 first = first or (name, array)
 
     @cached_property
-    def spectrum(self) -> tuple[Spectrum, float]:
-        """The one decomposition of the features, and the seconds that it took."""
-        return _timed_spectrum(self.features)
+    def _made(self) -> dict[str, Any]:
+        return {}
 
-    @cached_property
-    def target_spectrum(self) -> tuple[Spectrum, float]:
-        """The one decomposition of the target's features, and the seconds that it took."""
-        return _timed_spectrum(self.target_features)
+    def spectrum(self, name: str) -> tuple[Spectrum, float]:
+        """The one decomposition of the features of that name, and the seconds that it took."""
+        if name not in self._made:
+            started = time.perf_counter()
+            parts = jax.block_until_ready(spectrum(getattr(self, name)))
+            self._made[name] = parts, time.perf_counter() - started
+        return self._made[name]
 
-    @cached_property
-    def source_jacobian(self) -> Any:
-        """`gradients`, or those of `source_model`'s summed outputs."""
-        return self._jacobian(self.gradients, self.source_model)
-
-    @cached_property
-    def target_jacobian(self) -> Any:
-        """`target_gradients`, or those of `target_model`'s summed outputs."""
-        return self._jacobian(self.target_gradients, self.target_model)
-
-    def _jacobian(self, given: Any, model: Callable[[Any], Any] | None) -> Any:
-        if given is not None or model is None or self.images is None:
-            return given
-        return input_gradients(model, self.images)
-
-
-def _timed_spectrum(features: Any) -> tuple[Spectrum, float]:
-    started = time.perf_counter()
-    parts = jax.block_until_ready(spectrum(features))
-    return parts, time.perf_counter() - started
+    def jacobian(self, name: str) -> Any:
+        """The gradients of that name, or those of their model's summed outputs."""
+        model = self.source_model if name == "gradients" else self.target_model
+        given = self._made.get(name, getattr(self, name))
+        if given is None and model is not None and self.images is not None:
+            given = self._made[name] = input_gradients(model, self.images)
+        return given
 
 
 def _checked(name: str, value: Any, first: tuple[str, Any] | None) -> Any:
     if name == "labels":
-        labels = validate.as_labels(value, first[1].shape[0] if first else len(value))
+        labels = validate.as_labels(value, len(first[1] if first else value))
         # Renumbered in order without gaps: no score depends on it, and a class called 1,000,000
         # must not cost a million columns.
         return jnp.asarray(np.unique(np.asarray(labels), return_inverse=True)[1], jnp.int32)
     if name == "targets":
-        array = validate.as_targets(value, first[1].shape[0] if first else len(value))
+        array = validate.as_targets(value, len(first[1] if first else value))
     elif name == "probabilities":
         array = validate.as_probabilities(value)
+    elif name in ("images", "gradients", "target_gradients"):
+        array = as_images(value, name=name)
     else:
         array = validate.as_matrix(name, value)
     if first is not None:
@@ -125,8 +108,7 @@ class Estimator:
     """One row of the table.
 
     Attributes:
-      name: what users call it.
-      function: its positional arguments are `needs`, in order.
+      function: its positional arguments are `needs`, in order; its name is what users call it.
       needs: names of `EstimatorInputs` fields.
       higher_is_better: whether a higher value promises a better transfer.
       citation: where the definition is from.
@@ -137,7 +119,6 @@ class Estimator:
         "rotation" of the features; "classes", renaming the classes; "samples", their order.
     """
 
-    name: str
     function: Callable[..., Any]
     needs: tuple[str, ...]
     higher_is_better: bool
@@ -145,6 +126,11 @@ class Estimator:
     shared: bool = False
     traceable: bool = True
     invariant: tuple[str, ...] = ("samples",)
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return self.function.__name__
 
     @property
     def takes_classes(self) -> bool:
@@ -161,18 +147,14 @@ class Estimator:
 
     def shared_seconds(self, inputs: EstimatorInputs) -> float:
         """What the decompositions cost that this estimator shares with others."""
-        names = [_SHARED[name] for name in self.needs if self.shared and name in _SHARED]
-        return sum((getattr(inputs, name)[1] for name in names), start=0.0)
-
-
-_SHARED = {"features": "spectrum", "target_features": "target_spectrum"}
-_DERIVED = {"gradients": "source_jacobian", "target_gradients": "target_jacobian"}
+        names = [name for name in self.needs if self.shared and name.endswith("features")]
+        return sum((inputs.spectrum(name)[1] for name in names), start=0.0)
 
 
 def _resolve(inputs: EstimatorInputs, name: str, *, shared: bool) -> Any:
-    if shared and name in _SHARED:
-        return getattr(inputs, _SHARED[name])[0]
-    return getattr(inputs, _DERIVED.get(name, name))
+    if shared and name.endswith("features"):
+        return inputs.spectrum(name)[0]
+    return inputs.jacobian(name) if name.endswith("gradients") else getattr(inputs, name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -103,9 +103,7 @@ def task_hardness(labels: Any, *, n_classes: int | None = None) -> Float[Array, 
     References:
       Tran, Nguyen, Hassner, ICCV 2019, section 4.
     """
-    labels = validate.as_labels(
-        labels, labels.shape[0] if hasattr(labels, "shape") else len(labels)
-    )
+    labels = validate.as_labels(labels, len(labels))
     return _entropy(labels, validate.count_classes(labels, n_classes))
 
 

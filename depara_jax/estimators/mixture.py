@@ -42,7 +42,6 @@ def nleep(
     energy: float = 0.8,
     responsibilities: Any = None,
     seed: int = 0,
-    n_classes: int | None = None,
 ) -> Float[Array, ""]:
     """N-LEEP: LEEP with the posterior of a Gaussian mixture in place of the source's softmax.
 
@@ -58,7 +57,6 @@ def nleep(
       energy: share of the variance to keep, in (0, 1].
       responsibilities: [n, m] start of EM instead of the k-means (then the seed has no effect).
       seed: of the k-means.
-      n_classes: as in `leep`.
 
     Raises:
       DeparaError: lengths differ, labels that are no integers, NaN, energy outside (0, 1].
@@ -82,7 +80,7 @@ def nleep(
     else:
         start = validate.as_probabilities(responsibilities, name="responsibilities")
         validate.same_length("features", features, "responsibilities", start)
-    return leep(posterior(fit_mixture(reduced, start), reduced), labels, n_classes=n_classes)
+    return leep(posterior(fit_mixture(reduced, start), reduced), labels)
 
 
 def _keep_energy(features: Float[Array, "n d"], energy: float) -> Float[Array, "n c"]:
@@ -174,12 +172,8 @@ def fit_mixture(points: Float[Array, "n d"], start: Float[Array, "n m"]) -> Mixt
         mixture, likelihood, _, count = state
         joint = _log_joint(mixture, points)
         total = jax.nn.logsumexp(joint, axis=1)
-        return (
-            _maximise(points, jnp.exp(joint - total[:, None])),
-            total.mean(),
-            likelihood,
-            count + 1,
-        )
+        found = _maximise(points, jnp.exp(joint - total[:, None]))
+        return found, total.mean(), likelihood, count + 1
 
     infinite = jnp.asarray(jnp.inf, points.dtype)
     start_state = (_maximise(points, start), -infinite, infinite, jnp.int32(0))

@@ -37,7 +37,7 @@ def rsa(features: Any, target_features: Any) -> Float[Array, ""]:
       Dwivedi and Roig, "Representation Similarity Analysis for Efficient Task Taxonomy & Transfer
       Learning", CVPR 2019, section 3.
     """
-    pair = validate.as_pair(("features", "target_features"), features, target_features)
+    pair = validate.as_pair(features, target_features)
     return _rsa(*_at_least(pair, 3, "rsa"))
 
 
@@ -70,7 +70,7 @@ def cka_linear(features: Any, target_features: Any) -> Float[Array, ""]:
     """
     if not isinstance(features, Spectrum) and not isinstance(target_features, Spectrum):
         # Alone it needs no decomposition, only norms.
-        return _alone(*validate.as_pair(("features", "target_features"), features, target_features))
+        return _alone(*validate.as_pair(features, target_features))
     left, right = as_spectrum(features), as_spectrum(target_features)
     validate.same_length("features", left.features, "target_features", right.features)
     return _cka_linear(left, right)
@@ -171,7 +171,7 @@ def dds_laplacian(features: Any, target_features: Any) -> Float[Array, ""]:
 def _alignment(
     features: Any, target_features: Any, kernel: Kernel, *, debiased: bool, width: float = 1.0
 ) -> Float[Array, ""]:
-    pair = validate.as_pair(("features", "target_features"), features, target_features)
+    pair = validate.as_pair(features, target_features)
     left, right = _at_least(pair, 4 if debiased else 2, f"{kernel} alignment")
     return _aligned(left, right, kernel, debiased, width)
 

@@ -44,7 +44,7 @@ def svcca(features: Any, target_features: Any, *, energy: float = 0.99) -> Float
     """
     if not 0 < energy <= 1:
         raise DeparaError(f"energy: expected a share in (0, 1], got {energy}")
-    pair = validate.as_pair(("features", "target_features"), features, target_features)
+    pair = validate.as_pair(features, target_features)
     return _svcca(*pair, energy)
 
 
@@ -82,7 +82,7 @@ def pwcca(features: Any, target_features: Any) -> Float[Array, ""]:
       Morcos, Raghu, Bengio, "Insights on representational similarity in neural networks with
       canonical correlation", NeurIPS 2018, section 3.2.
     """
-    left, right = validate.as_pair(("features", "target_features"), features, target_features)
+    left, right = validate.as_pair(features, target_features)
     widest = max(left.shape[1], right.shape[1])
     if widest >= left.shape[0] - 1:
         warnings.warn(

@@ -49,12 +49,12 @@ def as_matrix(name: str, value: Any) -> jax.Array:
     return _finite(name, array)
 
 
-def as_pair(names: tuple[str, str], left: Any, right: Any) -> tuple[jax.Array, jax.Array]:
+def as_pair(features: Any, target_features: Any) -> tuple[jax.Array, jax.Array]:
     """Two matrices about the same samples, in one dtype."""
-    first, second = as_matrix(names[0], left), as_matrix(names[1], right)
-    same_length(names[0], first, names[1], second)
-    dtype = jnp.promote_types(first.dtype, second.dtype)
-    return first.astype(dtype), second.astype(dtype)
+    pair = as_matrix("features", features), as_matrix("target_features", target_features)
+    same_length("features", pair[0], "target_features", pair[1])
+    dtype = jnp.promote_types(pair[0].dtype, pair[1].dtype)
+    return pair[0].astype(dtype), pair[1].astype(dtype)
 
 
 def as_probabilities(value: Any, *, name: str = "probabilities") -> jax.Array:
@@ -75,7 +75,7 @@ def as_probabilities(value: Any, *, name: str = "probabilities") -> jax.Array:
     return array / array.sum(axis=1, keepdims=True)
 
 
-def as_labels(value: Any, samples: int, *, name: str = "labels") -> jax.Array:
+def as_labels(value: Any, samples: int) -> jax.Array:
     """[n] int32 class indices, one for each of `samples` rows.
 
     Raises:
@@ -84,29 +84,31 @@ def as_labels(value: Any, samples: int, *, name: str = "labels") -> jax.Array:
     """
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise DeparaError(f"{name}: expected integers 0..C-1, got dtype {array.dtype}")
+        raise DeparaError(f"labels: expected integers 0..C-1, got dtype {array.dtype}")
     if array.ndim != 1 or array.shape[0] != samples:
         raise DeparaError(
-            f"{name}: expected one label for each of {samples} rows, got shape {array.shape}"
+            f"labels: expected one label for each of {samples} rows, got shape {array.shape}"
         )
     if is_concrete(array):
         known = np.asarray(array)
         if known.min() < 0:
-            raise DeparaError(f"{name}: expected 0..C-1, found {known.min()}; drop unlabelled rows")
+            raise DeparaError(f"labels: expected 0..C-1, found {known.min()}; drop unlabelled rows")
         if known.min() == known.max():
             raise DegenerateError(
-                f"{name}: all {samples} samples are of class {known[0]}; "
+                f"labels: all {samples} samples are of class {known[0]}; "
                 "a label-based score needs two classes or more"
             )
     return jnp.asarray(array, jnp.int32)
 
 
-def as_targets(value: Any, samples: int, *, name: str = "targets") -> jax.Array:
+def as_targets(value: Any, samples: int) -> jax.Array:
     """[n, t] finite floating point; a vector becomes one column."""
-    array = _numeric(name, value)
-    array = as_matrix(name, array[:, None] if array.ndim == 1 else array)
+    array = _numeric("targets", value)
+    array = as_matrix("targets", array[:, None] if array.ndim == 1 else array)
     if array.shape[0] != samples:
-        raise DeparaError(f"{name}: expected {samples} rows as the features have, got {len(array)}")
+        raise DeparaError(
+            f"targets: expected {samples} rows as the features have, got {len(array)}"
+        )
     return array
 
 

@@ -1,5 +1,6 @@
 """The checks behind `GroundTruth`: every fault named, with the row it is in."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from depara_jax.errors import DeparaError, UnknownNameError
 
 __all__ = [
+    "check_known",
     "check_row",
     "check_targets",
     "check_unique",
@@ -22,19 +24,21 @@ MOST_NAMES = 1_000_000
 
 def check_unique(kind: str, names: Sequence[str]) -> None:
     """Raises `DeparaError` if a name occurs twice."""
-    seen: set[str] = set()
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DeparaError(f"ground truth: {kind} {twice[0]!r} occurs twice; names must be unique")
+
+
+def check_known(kind: str, names: Sequence[str], known: Sequence[str], *, hint: str = "") -> None:
+    """Raises `UnknownNameError` for the first name that is not known."""
     for name in names:
-        if name in seen:
-            raise DeparaError(f"ground truth: {kind} {name!r} occurs twice; names must be unique")
-        seen.add(name)
+        if name not in known:
+            raise UnknownNameError(kind, name, known, hint=hint)
 
 
 def check_targets(targets: Sequence[str], candidates: Sequence[str]) -> None:
     """Raises `UnknownNameError` if a target is not a candidate."""
-    for target in targets:
-        if target not in candidates:
-            hint = "a target must be in the matrix"
-            raise UnknownNameError("target", target, candidates, hint=hint)
+    check_known("target", targets, candidates, hint="a target must be in the matrix")
 
 
 def check_row(row: np.ndarray, target: str, candidates: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.evaluation.confidence import (
-    check_parts,
+    check_edges,
     draw_counts,
     percentile_interval,
     resampled_edges,
@@ -183,7 +183,7 @@ def resampled_terms(
     node = None if nodes is None else weights @ nodes.T / count
     if stacked is None:
         return node, None
-    _, stacked = check_parts(np.zeros((count, len(stacked), len(stacked))), stacked, 1.0)
+    check_edges(stacked, len(stacked), count)
     drawn = resampled_edges(stacked, jnp.asarray(weights, jnp.int32))
     edge = np.asarray(drawn, np.float64)[:, 0, 1:]
     if not np.isfinite(edge).all():

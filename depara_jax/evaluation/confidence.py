@@ -224,12 +224,16 @@ def check_parts(node_cosines: Any, edges: Any, lam: float) -> tuple[np.ndarray, 
         )
     if not lam:
         return nodes, np.zeros((nodes.shape[1], 0), np.float32)
-    count, models = nodes.shape[:2]
-    expected = (models, count * (count - 1) // 2)
+    return nodes, check_edges(edges, nodes.shape[1], len(nodes))
+
+
+def check_edges(edges: Any, models: int, images: int) -> np.ndarray:
+    """All edges of every model, finite and not constant."""
+    expected = (models, images * (images - 1) // 2)
     values = np.asarray(edges)
     if edges is None or values.shape != expected or not np.isfinite(values).all():
         got = "none" if edges is None else f"shape {values.shape}"
         raise DeparaError(f"edges: expected finite values of shape {expected}, got {got}")
     if (np.ptp(values, axis=1) == 0).any():
         raise DegenerateError("edges: all edges of a graph are equal, so it has no edge ranks")
-    return nodes, values
+    return values

@@ -1,12 +1,11 @@
 """Curves over K, and the two references that bound them, in closed form."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from depara_jax.evaluation.ground_truth import GroundTruth
-from depara_jax.evaluation.metrics import check_ks
+from depara_jax.evaluation.metrics import Cutoffs, check_ks
 
 __all__ = ["Curves", "oracle_curves", "random_curves", "summarize"]
 
@@ -19,9 +18,7 @@ class Curves(NamedTuple):
     recall: np.ndarray
 
 
-def random_curves(
-    truth: GroundTruth, *, relevant: int = 5, ks: Sequence[int] | np.ndarray | None = None
-) -> Curves:
+def random_curves(truth: GroundTruth, *, relevant: int = 5, ks: Cutoffs = None) -> Curves:
     """What a random ranking gives in expectation: hits K r / c for c candidates and r relevant.
 
     Hence P@K = r / c for every K and R@K = K / c; the authors' plot of R@K draws P instead
@@ -32,9 +29,7 @@ def random_curves(
     return summarize(cuts * relevant / counts, cuts, relevant)
 
 
-def oracle_curves(
-    truth: GroundTruth, *, relevant: int = 5, ks: Sequence[int] | np.ndarray | None = None
-) -> Curves:
+def oracle_curves(truth: GroundTruth, *, relevant: int = 5, ks: Cutoffs = None) -> Curves:
     """What the true order gives: min(K, r) hits, so P@K = min(1, r / K) and R@K = min(1, K / r)."""
     cuts = check_ks(ks, truth)
     truth.relevant(relevant)  # the check of its size

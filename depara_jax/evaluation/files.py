@@ -10,13 +10,11 @@ import numpy as np
 from depara_jax.errors import DeparaError
 from depara_jax.evaluation.ground_truth import GroundTruth
 from depara_jax.evaluation.readers import (
-    choose_key,
     name_list,
     numbers,
+    read_array,
     read_csv,
     read_json,
-    read_npy,
-    read_npz,
     split_key,
 )
 
@@ -49,7 +47,7 @@ def load_array(location: str | Path) -> np.ndarray:
     path, key = split_key(location)
     if path.suffix not in (".npy", ".npz"):
         raise DeparaError(f"{str(path)!r}: expected an array in a .npy or .npz file")
-    return _array(path, key)[0]
+    return read_array(path, key)[0]
 
 
 def load_matrix(location: str | Path) -> NamedMatrix:
@@ -69,7 +67,7 @@ def load_matrix(location: str | Path) -> NamedMatrix:
     elif path.suffix == ".csv":
         matrix = csv_matrix(path, read_csv(path))
     else:
-        values, beside = _array(path, key)
+        values, beside = read_array(path, key)
         matrix = NamedMatrix(values, *npz_names(beside, values.shape))
     if matrix.values.ndim != 2 or matrix.values.dtype.kind not in "fiub":
         raise DeparaError(
@@ -107,7 +105,7 @@ def load_ground_truth(
             return GroundTruth.from_rows(table, candidates)
         matrix = csv_matrix(path, table)
     else:
-        values, beside = _array(path, key)
+        values, beside = read_array(path, key)
         if values.dtype.kind in "iu":
             known = next((beside[name] for name in COLUMN_NAMES if name in beside), None)
             names = candidates if known is None or known.ndim != 1 else known.tolist()
@@ -115,14 +113,6 @@ def load_ground_truth(
         matrix = NamedMatrix(values, *npz_names(beside, values.shape))
     check_2d(path, matrix.values)
     return affinity_truth(path, matrix, candidates)
-
-
-def _array(path: Path, key: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The array of a .npy or .npz file, and what stands beside it."""
-    if path.suffix == ".npy":
-        return read_npy(path), {}
-    arrays = read_npz(path)
-    return arrays[choose_key(path, key, arrays)], arrays
 
 
 def affinity_truth(
@@ -157,13 +147,9 @@ def json_truth(path: Path, content: Any, candidates: Sequence[str] | None) -> Gr
         if not isinstance(rows, list) or not all(isinstance(row, list) and row for row in rows):
             raise DeparaError(f"{str(path)!r}: 'rows' must be a list of non-empty lists")
         return GroundTruth.from_rows(rows, names)
-    values = numbers(path, content["affinity"])
     rows = name_list(path, content, "targets")
-    matrix = NamedMatrix(
-        values,
-        None if rows is None else tuple(rows),
-        None if names is None else tuple(map(str, names)),
-    )
+    columns = None if names is None else tuple(names)
+    matrix = NamedMatrix(numbers(path, content["affinity"]), rows, columns)
     return affinity_truth(path, matrix, candidates)
 
 
@@ -175,7 +161,6 @@ def json_matrix(path: Path, content: Any) -> NamedMatrix:
             f"{str(path)!r}: expected an object with 'similarity' or 'score' (and 'names')"
         )
     names = name_list(path, content, "names")
-    names = None if names is None else tuple(names)
     origin = content.get("provenance", {})
     if not isinstance(origin, dict):
         raise DeparaError(f"{str(path)!r}: 'provenance' must be an object")

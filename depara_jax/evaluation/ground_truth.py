@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from depara_jax.errors import DeparaError, UnknownNameError
+from depara_jax.errors import DeparaError
 from depara_jax.evaluation.checks import (
+    check_known,
     check_row,
     check_targets,
     check_unique,
@@ -167,12 +168,8 @@ class GroundTruth:
         """
         targets = self.targets if targets is None else tuple(targets)
         kept = self.candidates if candidates is None else tuple(candidates)
-        for name in targets:
-            if name not in self.targets:
-                raise UnknownNameError("target of the ground truth", name, self.targets)
-        for name in kept:
-            if name not in self.candidates:
-                raise UnknownNameError("candidate of the ground truth", name, self.candidates)
+        check_known("target of the ground truth", targets, self.targets)
+        check_known("candidate of the ground truth", kept, self.candidates)
         check_targets(targets, kept)
         rows = [self.targets.index(name) for name in targets]
         columns = [self.candidates.index(name) for name in kept]

@@ -24,13 +24,11 @@ __all__ = [
     "regret_at_k",
 ]
 
+Cutoffs = Sequence[int] | np.ndarray | None
+
 
 def hits_at_k(
-    similarity: Any,
-    truth: GroundTruth,
-    *,
-    relevant: int = 5,
-    ks: Sequence[int] | np.ndarray | None = None,
+    similarity: Any, truth: GroundTruth, *, relevant: int = 5, ks: Cutoffs = None
 ) -> np.ndarray:
     """Relevant sources among the K most similar ones.
 
@@ -54,11 +52,7 @@ def hits_at_k(
 
 
 def precision_at_k(
-    similarity: Any,
-    truth: GroundTruth,
-    *,
-    relevant: int = 5,
-    ks: Sequence[int] | np.ndarray | None = None,
+    similarity: Any, truth: GroundTruth, *, relevant: int = 5, ks: Cutoffs = None
 ) -> np.ndarray:
     """P@K = hits / K, float [t, K]; arguments and errors as for `hits_at_k`."""
     hits = hits_at_k(similarity, truth, relevant=relevant, ks=ks)
@@ -66,22 +60,14 @@ def precision_at_k(
 
 
 def recall_at_k(
-    similarity: Any,
-    truth: GroundTruth,
-    *,
-    relevant: int = 5,
-    ks: Sequence[int] | np.ndarray | None = None,
+    similarity: Any, truth: GroundTruth, *, relevant: int = 5, ks: Cutoffs = None
 ) -> np.ndarray:
     """R@K = hits / relevant, float [t, K]; arguments and errors as for `hits_at_k`."""
     return hits_at_k(similarity, truth, relevant=relevant, ks=ks) / relevant
 
 
 def regret_at_k(
-    similarity: Any,
-    truth: GroundTruth,
-    *,
-    ks: Sequence[int] | np.ndarray | None = None,
-    relative: bool = False,
+    similarity: Any, truth: GroundTruth, *, ks: Cutoffs = None, relative: bool = False
 ) -> np.ndarray:
     """What choosing among the K most similar loses: best affinity of all - best affinity of those.
 
@@ -114,8 +100,7 @@ def regret_at_k(
         target = truth.targets[int(best.argmin())]
         raise DegenerateError(
             f"relative regret is undefined: the best affinity of target {target!r} is "
-            f"{best.min():g}, "
-            "not positive; use relative=False"
+            f"{best.min():g}, not positive; use relative=False"
         )
     return regret / best
 
@@ -222,15 +207,14 @@ def check_similarity(similarity: Any, truth: GroundTruth) -> np.ndarray:
     return matrix
 
 
-def check_ks(ks: Sequence[int] | np.ndarray | None, truth: GroundTruth) -> np.ndarray:
+def check_ks(ks: Cutoffs, truth: GroundTruth) -> np.ndarray:
     """The cut-offs as int [K]; none above the number of candidates of any target."""
     counts = truth.pairs.sum(1)
     most = int(counts.min())
     if not most:
         raise DegenerateError(
             f"target {truth.targets[int(counts.argmin())]!r} has no candidate with a known "
-            f"affinity; "
-            "leave it out (`truth.select`, --drop-targets)"
+            "affinity; leave it out (`truth.select`, --drop-targets)"
         )
     cuts = np.arange(1, most + 1) if ks is None else np.asarray(ks)
     if cuts.ndim != 1 or not len(cuts) or cuts.dtype.kind not in "iu" or cuts.min() < 1:

@@ -15,10 +15,9 @@ __all__ = [
     "choose_key",
     "name_list",
     "numbers",
+    "read_array",
     "read_csv",
     "read_json",
-    "read_npy",
-    "read_npz",
     "split_key",
 ]
 
@@ -70,20 +69,16 @@ def numbers(path: Path, values: Any) -> np.ndarray:
     return np.array(rows, np.float64)
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """A .npy file without pickles."""
+def read_array(path: Path, key: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The array of a .npy or .npz file, without pickles, and what stands beside it."""
     loaded = load_arrays(path)
     if isinstance(loaded, dict):
-        raise DeparaError(f"{str(path)!r}: holds an archive of arrays; name it .npz")
-    return loaded
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file without pickles."""
-    loaded = load_arrays(path)
-    if isinstance(loaded, np.ndarray):
+        if path.suffix == ".npy":
+            raise DeparaError(f"{str(path)!r}: holds an archive of arrays; name it .npz")
+        return loaded[choose_key(path, key, loaded)], loaded
+    if path.suffix == ".npz":
         raise DeparaError(f"{str(path)!r}: holds a single array; name it .npy")
-    return loaded
+    return loaded, {}
 
 
 def read_json(path: Path) -> Any:
@@ -107,11 +102,11 @@ def read_csv(path: Path) -> list[list[str]]:
     return rows
 
 
-def name_list(path: Path, content: Mapping[str, Any], key: str) -> list[str] | None:
+def name_list(path: Path, content: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
     """The names under a key of a JSON object, None if there are none."""
     names = content.get(key)
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(n, str | int | float) for n in names):
         raise DeparaError(f"{str(path)!r}: {key!r} must be a list of names")
-    return [str(name) for name in names]
+    return tuple(map(str, names))

@@ -140,12 +140,10 @@ def dds_scores(matrix: np.ndarray, truth: GroundTruth) -> dict[str, float | None
 
 def mean_regret(matrix: np.ndarray, truth: GroundTruth, cuts: np.ndarray) -> np.ndarray | None:
     """Mean relative regret, or None where it is undefined."""
-    if truth.affinity is None:
+    try:
+        return metrics.regret_at_k(matrix, truth, ks=cuts, relative=True).mean(0)
+    except DegenerateError:
         return None
-    best = np.where(truth.pairs, truth.affinity, -np.inf).max(axis=1)
-    if best.min() <= 0:
-        return None
-    return metrics.regret_at_k(matrix, truth, ks=cuts, relative=True).mean(0)
 
 
 def per_target(targets: Sequence[str], values: np.ndarray) -> dict[str, Any]:

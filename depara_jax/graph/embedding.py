@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from depara_jax.errors import DeparaError
-from depara_jax.graph.similarity import check_parts, edge_vectors
+from depara_jax.graph.similarity import check_parts, edge_vectors, recipe_of
 from depara_jax.graph.structure import AttributionGraph
 from depara_jax.recipe import Recipe
 from depara_jax.stats import normalize_rows
@@ -32,9 +31,7 @@ def embed(graph: AttributionGraph, recipe: Recipe | None = None) -> Float[Array,
     Raises:
       DeparaError: no recipe is known, or it weighs a part that the graph was made without.
     """
-    recipe = recipe if recipe is not None else (graph.info.recipe if graph.info else None)
-    if recipe is None:
-        raise DeparaError("embed: give a recipe; the graph does not say which one made it")
+    recipe = recipe_of([graph], recipe)
     check_parts(graph, recipe)
     parts = []
     if recipe.node_weight > 0:

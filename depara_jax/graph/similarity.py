@@ -171,7 +171,7 @@ def graph_similarity(
     Raises:
       DeparaError: graphs that are not comparable.
     """
-    recipe = _recipe_of([a, b], recipe)
+    recipe = recipe_of([a, b], recipe)
     check_comparable([a, b])
     check_parts(a, recipe)
     node = node_similarity(a.nodes, b.nodes) if recipe.uses_nodes else None
@@ -197,7 +197,7 @@ def similarity_matrix(
     """
     if not graphs:
         raise DeparaError("similarity_matrix: there are no graphs to compare")
-    recipe = _recipe_of(graphs, recipe)
+    recipe = recipe_of(graphs, recipe)
     check_comparable(graphs)
     check_parts(graphs[0], recipe)
     node = edge = None
@@ -278,11 +278,12 @@ def combine(node: Array | None, edge: Array | None, recipe: Recipe) -> GraphSimi
     return GraphSimilarity(sum(terms[1:], start=terms[0]), node, edge)
 
 
-def _recipe_of(graphs: Sequence[AttributionGraph], recipe: Recipe | None) -> Recipe:
+def recipe_of(graphs: Sequence[AttributionGraph], recipe: Recipe | None) -> Recipe:
+    """The recipe given, or the first graph's own."""
     if recipe is not None:
         return recipe
-    if not graphs or graphs[0].info is None:
-        raise DeparaError("similarity: give a recipe; the graphs do not say which one made them")
+    if graphs[0].info is None:
+        raise DeparaError("give a recipe; the graphs do not say which one made them")
     return graphs[0].info.recipe
 
 

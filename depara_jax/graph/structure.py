@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 
 from depara_jax.errors import DegenerateError
 from depara_jax.recipe import Recipe
@@ -202,29 +202,38 @@ def build_graph(
       info: where they come from.
 
     Raises:
-      DegenerateError: see `check_nodes` and `check_edges`.
+      DegenerateError: NaN or infinite values, nothing but zero maps, or see `check_edges`.
     """
     count = features.shape[0]
     name = f"{info.model}:{info.layer}" if info else "graph"
-    nodes = node_vectors(maps, recipe) if recipe.uses_nodes else jnp.zeros((count, 0))
-    edges = jnp.zeros(0)
+    nodes, edges = jnp.zeros((count, 0)), jnp.zeros(0)
     if recipe.uses_nodes:
-        check_nodes(nodes, name)
+        nodes = node_vectors(maps, recipe)
+        check_finite(_finite_rows(nodes), name)
+        check_any_map(bool(jnp.any(nodes != 0)), name)
     if recipe.uses_edges:
-        check_finite(features, name)
+        check_finite(_finite_rows(features), name)
         edges = edges_of(features, edge_normalization=recipe.edge_normalization)
         check_edges(edges, name, count)
     return AttributionGraph(nodes, edges, info)
 
 
-def check_finite(features: Features, name: str, *, first: int = 0) -> None:
-    """Refuses NaN or infinite features, naming the images.
+def _finite_rows(values: Float[Array, "n ..."]) -> Bool[Array, " n"]:
+    return jnp.isfinite(values.reshape(values.shape[0], -1)).all(axis=1)
+
+
+def check_finite(finite: Bool[Array, " n"], name: str, *, first: int = 0) -> None:
+    """Refuses NaN or infinite values, naming the images.
+
+    Args:
+      finite: which images' values are.
+      name: of the graph.
+      first: position of the first image.
 
     Raises:
-      DegenerateError: with the positions of the first such images, counted from `first`.
+      DegenerateError: with the positions of the first such images.
     """
-    flat = features.reshape(features.shape[0], -1)
-    bad = np.flatnonzero(~np.asarray(jnp.isfinite(flat).all(axis=1)))
+    bad = np.flatnonzero(~np.asarray(finite))
     if bad.size:
         shown = ", ".join(str(first + int(i)) for i in bad[:5])
         raise DegenerateError(
@@ -233,21 +242,11 @@ def check_finite(features: Features, name: str, *, first: int = 0) -> None:
         )
 
 
-def check_nodes(nodes: Float[Array, "n p"], name: str) -> None:
-    """Refuses NaN in node vectors and a graph whose maps are all zero.
+def check_any_map(any_nonzero: bool, name: str) -> None:
+    """Refuses a graph whose attribution maps are all zero.
 
     Single zero maps are allowed: their cosine is 0 by definition, and `AttributionGraph.zero_nodes`
     counts them.
-
-    Raises:
-      DegenerateError: NaN or infinite values, or nothing but zero maps.
-    """
-    check_finite(nodes, name)
-    check_any_map(bool(jnp.any(nodes != 0)), name)
-
-
-def check_any_map(any_nonzero: bool, name: str) -> None:
-    """Refuses a graph whose attribution maps are all zero.
 
     Raises:
       DegenerateError: they are.

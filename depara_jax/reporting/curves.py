@@ -13,6 +13,7 @@ from depara_jax.reporting.style import (
     MARKERS,
     check_finite,
     check_names,
+    legend_below,
     new_figure,
     tidy,
 )
@@ -73,11 +74,7 @@ def precision_recall(
     for axes in (left, middle, right):
         axes.set_ylim(-0.02, 1.04)
     right.set_xlim(-0.02, 1.04)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 6), frameon=False,
-        fontsize=9,
-    )  # fmt: skip
+    legend_below(figure, left.get_legend_handles_labels()[0], most=6)
     if title:
         figure.suptitle(title, fontsize=12, color=INK)
     return figure
@@ -142,15 +139,10 @@ def layer_curve(
         position, layers, rotation=rotate, ha="right" if rotate else "center", fontsize=8
     )
     axes.set_xlim(-0.5, size - 0.5)
-    handles, labels = axes.get_legend_handles_labels()
+    handles = axes.get_legend_handles_labels()[0]
     if accuracy:
-        twin = add_accuracy(axes, accuracy, size)
-        more = twin.get_legend_handles_labels()
-        handles, labels = handles + more[0], labels + more[1]
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False,
-        fontsize=9,
-    )  # fmt: skip
+        handles = handles + add_accuracy(axes, accuracy, size).get_legend_handles_labels()[0]
+    legend_below(figure, handles)
     return figure
 
 

@@ -54,6 +54,13 @@ def tidy(axes: "Axes", *, title: str = "", xlabel: str = "", ylabel: str = "") -
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def legend_below(figure: "Figure", handles: Sequence[Any], *, most: int = 5) -> None:
+    """A legend under the panels, at most so many entries a row."""
+    columns = min(len(handles), most)
+    place = "outside lower center"
+    figure.legend(handles=handles, loc=place, ncols=columns, frameon=False, fontsize=9)
+
+
 def save_figure(figure: "Figure", path: str | Path) -> Path:
     """Writes a figure as PNG or SVG, by the suffix, all at once (never half a file).
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.spec import InputSpec
@@ -29,13 +28,15 @@ class Batch(NamedTuple):
     images: jax.Array
 
 
-def batches(probe: ProbeLike, input: InputSpec, size: int) -> Iterator[Batch]:
-    """All images, `size` at a time, where JAX puts arrays by default.
+def batches(
+    probe: ProbeLike, input: InputSpec, size: int, where: jax.sharding.Sharding | None = None
+) -> Iterator[Batch]:
+    """All images, `size` at a time, where JAX puts arrays by default or where a placement says.
 
     Decoding and resizing are the host's work, which need not wait for the device.
     """
     for images in ahead(probe.batches(input, size)):
-        yield Batch(len(images), jnp.asarray(filled_up(images, size)))
+        yield Batch(len(images), jax.device_put(filled_up(images, size), where))
 
 
 def chunks(

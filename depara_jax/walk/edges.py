@@ -96,10 +96,11 @@ class EdgeBuilder:
     def finish(self) -> None:
         """Ends a pass: its features become Gram matrices or edges, and are let go."""
         for piece in list(self._held):
-            values = self._placed(self._held.pop(piece))
+            held = self._held.pop(piece)
+            values = self._placement.entries(held) if self._placement else jnp.asarray(held)
             if piece.stop - piece.start == self._sizes[piece.graph]:
                 edges = edges_of(values, edge_normalization=self._normalization)
-                self._edges[piece.graph] = self._whole(edges)
+                self._edges[piece.graph] = jnp.asarray(to_host(edges)) if self._placement else edges
                 continue
             # A slice is brought to order 1 before it is squared, and added up in float64.
             scale = float(to_host(jnp.abs(values).max())) or 1.0
@@ -107,12 +108,6 @@ class EdgeBuilder:
             # z-scores are of order 1 whatever the scale was.
             factor = 1.0 if self._normalization == "zscore" else scale**2
             self._grams[piece.graph] = self._grams.get(piece.graph, 0.0) + factor * gram
-
-    def _placed(self, values: np.ndarray) -> jax.Array:
-        return jnp.asarray(values) if self._placement is None else self._placement.entries(values)
-
-    def _whole(self, edges: jax.Array) -> jax.Array:
-        return edges if self._placement is None else jnp.asarray(to_host(edges))
 
     def edges(self) -> list[Float[Array, " e"]]:
         """Edges of every graph, once every slice has been through a pass."""

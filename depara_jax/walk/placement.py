@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from depara_jax.errors import DeparaError
 from depara_jax.spec import InputSpec
 from depara_jax.types import Array, ProbeLike
-from depara_jax.walk.batches import Batch, filled_up
+from depara_jax.walk.batches import Batch, batches
 
 __all__ = [
     "Placement",
@@ -25,6 +25,7 @@ __all__ = [
     "device_mesh",
     "from_lead",
     "is_lead",
+    "local",
     "to_host",
 ]
 
@@ -77,9 +78,7 @@ class Placement:
     def batches(self, probe: ProbeLike, input: InputSpec, size: int) -> Iterator[Batch]:
         """All images, `size` at a time; a host decodes those of its own devices only."""
         if jax.process_count() == 1:
-            for images in probe.batches(input, size):
-                placed = jax.device_put(filled_up(images, size), self.rows)
-                yield Batch(len(images), placed)
+            yield from batches(probe, input, size, self.rows)
             return
         rows = np.arange(math.ceil(len(probe) / size) * size).clip(max=len(probe) - 1)
         shape = (size, *input.shape)
@@ -127,9 +126,10 @@ class Placement:
             return jax.device_put(whole, self.columns)
         return jax.make_array_from_callback(whole.shape, self.columns, lambda index: whole[index])
 
-    def local(self, array: jax.Array) -> Array:
-        """An array that this host can read whole: itself, or gathered from all hosts."""
-        return array if array.is_fully_addressable else to_host(array)
+
+def local(array: jax.Array) -> Array:
+    """An array that this host can read whole: itself, or gathered from all hosts."""
+    return array if array.is_fully_addressable else to_host(array)
 
 
 def to_host(array: Any) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Models and their layers as one walk sees them, and the grid on which their maps meet."""
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from depara_jax.errors import DeparaError
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
-from depara_jax.types import ModelLike
+from depara_jax.types import Forward, ModelLike
 
 __all__ = ["Margins", "View", "common_grid", "margins"]
 
@@ -36,9 +37,14 @@ class View(NamedTuple):
         """Feature entries an image of each layer; nothing is computed."""
         spec, forward = self.model.spec, self.model.forward
         images = jax.ShapeDtypeStruct((2, *spec.input.shape), jnp.float32)
-        # Any mapping may be returned; JAX knows dictionaries.
-        shapes = jax.eval_shape(lambda v, x: dict(forward(v, x)), self.model.variables, images)
+        shapes = _features.eval_shape(forward, self.model.variables, images)
         return [math.prod(shapes[spec.check_layer(layer)].shape[1:]) for layer in self.layers]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _features(forward: Forward, variables: Any, images: jax.Array) -> dict[str, Any]:
+    """Traced once for networks of one architecture, whose `forward` is equal."""
+    return dict(forward(variables, images))  # any mapping may be returned; JAX knows dictionaries
 
 
 def common_grid(views: Sequence[View], recipe: Recipe) -> Recipe:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from depara_jax.errors import DegenerateError, DeparaError
-from depara_jax.graph.structure import check_any_map, check_edges
+from depara_jax.errors import DeparaError
+from depara_jax.graph.structure import check_any_map, check_edges, check_finite
 from depara_jax.recipe import Recipe
 from depara_jax.spec import InputSpec
 from depara_jax.types import Array, ProbeLike
@@ -23,7 +23,7 @@ from depara_jax.walk.memory import (
     feature_share,
     program_need,
 )
-from depara_jax.walk.placement import Placement, to_host
+from depara_jax.walk.placement import Placement, local, to_host
 from depara_jax.walk.step import Program, run_step
 from depara_jax.walk.views import View, common_grid, margins
 
@@ -214,10 +214,10 @@ class Walk:
             return (), (), 0
         out = run_step(program, self._variables[index], batch.images)
         if self._recipe is not None:
-            finite = to_host(out.finite)[:, :count]
-            check_all_finite(f"{view.model.spec.name}:", program.layers, start, finite)
+            for layer, finite in zip(program.layers, to_host(out.finite)[:, :count], strict=True):
+                check_finite(finite, f"{view.model.spec.name}:{layer}", first=start)
         features = {
-            program.layers[i]: self._local(values)[:count]
+            program.layers[i]: local(values)[:count]
             for i, values in zip(program.wanted, out.features, strict=True)
         }
         layer_of = {s: view.layers[s.graph - first] for s in mine}
@@ -225,7 +225,7 @@ class Walk:
         zeros = (~to_host(out.nonzero)[:, :count]).sum(axis=1) if out.vectors else 0
         self._progress(self._done, self.steps)
         kept = tuple(features.values()) if first_pass and self._with_features else ()
-        return kept, tuple(self._local(v)[:count] for v in out.vectors), zeros
+        return kept, tuple(local(v)[:count] for v in out.vectors), zeros
 
     def _slices_of(self, index: int, slices: Sequence[Slice]) -> list[Slice]:
         return [s for s in slices if self._first[index] <= s.graph < self._first[index + 1]]
@@ -269,17 +269,3 @@ class Walk:
 
         most = max(1, self.batch_size // multiple)
         return multiple * batch_within(memory_limit, most, needs)
-
-    def _local(self, array: jax.Array) -> Array:
-        return array if self._placement is None else self._placement.local(array)
-
-
-def check_all_finite(model: str, layers: Sequence[str], start: int, finite: np.ndarray) -> None:
-    """Refuses NaN, naming model, layer and images; `finite` is [layers, images]."""
-    for layer, good in zip(layers, finite, strict=True):
-        if not good.all():
-            bad = start + np.flatnonzero(~good)
-            raise DegenerateError(
-                f"{model}{layer}: NaN or infinite values for probe image(s) at position "
-                f"{', '.join(str(b) for b in bad[:5])}; check the weights and the preprocessing"
-            )

@@ -1,5 +1,6 @@
 """The attacks and both scores on linear maps, where the answer is a singular vector."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -62,7 +63,10 @@ def test_alpha1_of_linear_maps_is_the_squared_cosine_of_their_directions(
     first, second = rng.normal(size=(10, 6)), rng.normal(size=(10, 4))
     images = rng.normal(size=(7, 10))
     ours = adversarial_alpha1(
-        linear(first), linear(second), images, epsilon=0.5, norm="l2", steps=300, step_size=50.0
+        linear(first),
+        linear(second),
+        images,
+        attack=partial(pgd, epsilon=0.5, norm="l2", steps=300, step_size=50.0),
     )
     expected = (top_direction(first) @ top_direction(second)) ** 2
     assert float(ours) == pytest.approx(expected, abs=5e-3)  # as above, for two attacks
@@ -71,13 +75,13 @@ def test_alpha1_of_linear_maps_is_the_squared_cosine_of_their_directions(
 def test_alpha2_is_its_definition(rng: np.random.Generator) -> None:
     source, target = network(1, 12, 6), network(2, 9, 4)
     images = rng.normal(size=(8, 4, 4, 3))
-    attack = pgd(source, images, epsilon=0.2, steps=5, seed=3)
+    attack = partial(pgd, epsilon=0.2, steps=5, seed=3)
     unit = []
     for model in (source, target):
-        moved = np.asarray(output_deviation(model, images, attack))
+        moved = np.asarray(output_deviation(model, images, attack(source, images)))
         unit.append(moved / np.linalg.norm(moved, axis=1, keepdims=True))
     expected = np.linalg.norm(np.mean([np.outer(a, b) for a, b in zip(*unit, strict=True)], axis=0))
-    ours = adversarial_alpha2(source, target, images, epsilon=0.2, steps=5, seed=3)
+    ours = adversarial_alpha2(source, target, images, attack=attack)
     assert float(ours) == pytest.approx(expected, rel=1e-10)  # float64
 
 
@@ -110,13 +114,13 @@ def test_small_attacks_give_the_singular_vector_definitions(rng: np.random.Gener
 
     expected = by_singular_vectors(source, target, images)
     # Long steps are a power iteration; what 500 of them and the curvature at 1e-4 leave is < 1e-3.
-    options = {"epsilon": 1e-4, "norm": "l2", "steps": 500, "step_size": 1.0}
+    attack = partial(pgd, epsilon=1e-4, norm="l2", steps=500, step_size=1.0)
     for name, score in (
         ("alpha1", adversarial_alpha1),
         ("tau1", adversarial_tau1),
         ("alpha2", adversarial_alpha2),
     ):
-        ours = float(score(source, target, images, **options))
+        ours = float(score(source, target, images, attack=attack))
         assert ours == pytest.approx(expected[name], abs=1e-3), name
     assert all(0.05 < one < 0.95 for one in expected.values())  # neither alike nor foreign
 

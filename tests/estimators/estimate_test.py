@@ -1,5 +1,8 @@
 """The front door: what is asked for, what is missing, what is shared, many at once."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,15 @@ def test_what_is_missing_is_said_and_the_others_run() -> None:
         assert (one.value is None) == bool(lacking)
         if lacking:
             assert one.why == "needs " + ", ".join(lacking)
+
+
+def test_names_that_are_also_modules_mean_the_functions() -> None:
+    code = (
+        "import depara_jax.estimators.spectrum, depara_jax.estimators.evidence, inspect;"
+        "from depara_jax.estimators import evidence, spectrum;"
+        "assert inspect.isfunction(evidence) and inspect.isfunction(spectrum)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_names_keep_their_order_and_count_once() -> None:
@@ -64,9 +76,9 @@ def test_the_decomposition_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None
     results = estimate(["logme", "h_score", "transrate", "cka_linear", "procrustes"], given)
     assert calls == [(120, 24), (120, 10)]
     # Each names its share of the cost, so that every row is what it would cost alone.
-    shared = given.spectrum[1]
+    shared = given.spectrum("features")[1]
     assert all(one.seconds >= shared for one in results.values())
-    assert results["cka_linear"].seconds >= shared + given.target_spectrum[1]
+    assert results["cka_linear"].seconds >= shared + given.spectrum("target_features")[1]
 
 
 def test_gradients_come_from_the_models_where_they_are_not_given() -> None:

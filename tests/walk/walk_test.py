@@ -46,6 +46,23 @@ def test_chunks_hold_what_single_calls_give(models):
         np.testing.assert_allclose(walk.edges()[graph], edges, atol=1e-5)
 
 
+def test_the_sizes_of_features_are_traced_once_an_architecture():
+    traced = []
+
+    def forward(variables, images):
+        traced.append(images.shape)
+        return networks.forward(variables, images)
+
+    spec = InputSpec(size=(networks.SIZE, networks.SIZE))
+    models = [
+        Model.from_function(forward, networks.variables(seed), name=f"net{seed}", input=spec)
+        for seed in range(3)
+    ]
+    traced.clear()
+    assert [View(model, LAYERS).feature_sizes() for model in models] == [[256, 6]] * 3
+    assert len(traced) == 1
+
+
 def test_features_come_only_when_they_are_asked_for(models):
     probe = networks.probe(4)
     (chunk,) = Walk(views(models), probe, RECIPES["paper"])
@@ -127,7 +144,7 @@ def test_nan_ends_a_walk_for_graphs_and_is_handed_on_by_one_for_features():
     input = InputSpec(size=(networks.SIZE, networks.SIZE))
     variables = networks.variables(0)
     model = Model.from_function(broken_by_light, variables, name="broken", input=input)
-    with pytest.raises(DegenerateError, match=r"broken:answer: NaN.*position 3;"):
+    with pytest.raises(DegenerateError, match=r"broken:answer: NaN.*position 3\);"):
         list(Walk([View(model, ("answer",))], probe, Recipe(), batch_size=2))
     features = layer_features(model, probe, ["answer"], batch_size=2)["answer"]
     assert np.isnan(features).all(axis=1).tolist() == [False, False, False, True, False]
