@@ -9,10 +9,12 @@ and matrix products of our program take when each runs alone in XLA.
 """
 
 import sys
+from functools import partial
 from typing import Any
 
+from depara_jax.models.taskonomy import TaskonomyConfig, TaskonomyEncoder, schemes
 from experiments.benchmarks.common import ratio, script
-from experiments.benchmarks.engine import engine_line, inputs, torch_inputs
+from experiments.benchmarks.engine import Network, engine_line
 
 LAYER = "compress"
 QUICK = {"size": 64, "images": 2, "repeats": 1}
@@ -22,8 +24,8 @@ def measure(
     images: int = 8, size: int = 256, repeats: int = 5, compile: bool = False, quick: bool = False
 ) -> dict[str, Any]:
     """The line's content; torch's part is null where PyTorch is not installed, peak where quick."""
-    options = {"images": images, "size": size, "compile": compile}
-    times, figures = engine_line(ours, torch_peers, options, lambda name: repeats, quick=quick)
+    turns = lambda name: repeats  # noqa: E731
+    times, figures = engine_line(partial(network, compile), images, size, turns, quick=quick)
     return {
         "benchmark": "encoder",
         "network": "taskonomy",
@@ -36,60 +38,34 @@ def measure(
     }
 
 
-def ours(images: int, size: int, compile: bool) -> tuple[Any, Any, Any]:
-    """(the program, its variables, the images)."""
-    import jax.numpy as jnp
-
-    from depara_jax.attribution import attribute
-    from depara_jax.models.port import PureForward
-    from depara_jax.models.taskonomy import TaskonomyConfig, TaskonomyEncoder
-    from depara_jax.recipe import RECIPES
-
+def network(compile: bool) -> Network:
+    """The network, and its layer's map in PyTorch."""
     config = TaskonomyConfig()
-    run, recipe = PureForward(TaskonomyEncoder, config), RECIPES["paper"]
 
-    def program(variables: Any, x: Any) -> Any:
-        return attribute(run, variables, x, (LAYER,), recipe)[1]
-
-    return program, _variables(config), jnp.asarray(inputs(images, size))
-
-
-def _variables(config: Any) -> Any:
-    """Of PyTorch's random weights, so that both compute the same; without PyTorch, our own."""
-    import jax
-
-    from depara_jax.models.port import convert, random_variables
-    from depara_jax.models.taskonomy import TaskonomyEncoder, schemes
-
-    try:
+    def state() -> dict[str, Any]:
         from experiments.benchmarks.peers import torch_taskonomy
-    except ImportError:
-        return random_variables(TaskonomyEncoder, config, jax.random.key(0))
-    state = torch_taskonomy.random_state(config, seed=0)
-    tensors = {name: t.numpy() for name, t in state.items()}
-    return convert(TaskonomyEncoder, config, schemes(config), tensors)
 
+        return torch_taskonomy.random_state(config, seed=0)
 
-def torch_peers(images: int, size: int, compile: bool) -> dict[str, Any]:
-    """{name: call} in PyTorch, on the same weights and images."""
-    import torch
+    def peers(x: Any) -> dict[str, Any]:
+        import torch
 
-    from depara_jax.models.taskonomy import TaskonomyConfig
-    from experiments.benchmarks.peers import torch_taskonomy
-    from experiments.benchmarks.peers.torch_attribution import one_layer
+        from experiments.benchmarks.peers import torch_attribution, torch_taskonomy
 
-    config = TaskonomyConfig()
-    state = torch_taskonomy.random_state(config, seed=0)
-    x = torch.as_tensor(torch_inputs(images, size))
+        tensors = state()
 
-    def network(x: Any) -> Any:
-        return torch_taskonomy.encoder(state, config, x)[LAYER]
+        def outputs(x: Any) -> dict[str, Any]:
+            return {LAYER: torch_taskonomy.encoder(tensors, config, x)[LAYER]}
 
-    peers = {"pytorch": lambda: {LAYER: one_layer(network, x)}}
-    if compile:
-        faster = torch.compile(network)
-        peers["torch_compile"] = lambda: {LAYER: one_layer(faster, x)}
-    return peers
+        calls = {"pytorch": outputs} | (
+            {"torch_compile": torch.compile(outputs)} if compile else {}
+        )
+        return {
+            name: partial(torch_attribution.one_graph, call, (), x, (LAYER,))
+            for name, call in calls.items()
+        }
+
+    return Network(TaskonomyEncoder, config, schemes(config), (LAYER,), state, peers)
 
 
 main = script(measure, QUICK, about=__doc__)

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from experiments.benchmarks.peers import torch_vgg
-from experiments.benchmarks.peers.vgg_state import random_state
 from tests.golden.vgg_narrow_cases import CASES
-from tests.references.vgg_state import digest, random_images
+from tests.references.vgg_state import digest, random_images, random_state
 
 
 def condensed(config, size):

@@ -13,7 +13,7 @@ import torch
 from flax import nnx
 
 from depara_jax.models.port import PureForward, convert
-from experiments.benchmarks.peers.vgg_state import Draw
+from tests.references.vgg_state import Draw
 
 
 def randomise(network, seed=0, *, layer_scale=True):

@@ -11,7 +11,23 @@ from torch import nn
 
 def build(config, state):
     """The network [features, avgpool, classifier] in inference mode, weights from `state`."""
-    network = nn.ModuleDict(
+    network = _network(config)
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+    return network.eval().requires_grad_(False)
+
+
+def random_network(config, seed):
+    """The network with weights as He et al. (2015) draw them."""
+    torch.manual_seed(seed)
+    network = _network(config)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_uniform_(parameter, nonlinearity="relu")
+    return network.eval().requires_grad_(False)
+
+
+def _network(config):
+    return nn.ModuleDict(
         {
             "features": nn.Sequential(*_feature_modules(config)),
             "avgpool": nn.AdaptiveAvgPool2d((7, 7)),
@@ -26,8 +42,6 @@ def build(config, state):
             ),
         }
     )
-    network.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
-    return network.eval().requires_grad_(False)
 
 
 def _feature_modules(config):

@@ -11,8 +11,7 @@ from flax import nnx
 from depara_jax.models.layers.pooling import adaptive_avg_pool
 from depara_jax.models.port import PureForward, convert
 from depara_jax.models.vgg import VGG, VGGConfig, schemes
-from experiments.benchmarks.peers.vgg_state import Draw, random_state
-from tests.references.vgg_state import random_images
+from tests.references.vgg_state import Draw, random_images, random_state
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: the [torch] extra")
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
