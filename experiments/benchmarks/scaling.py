@@ -24,6 +24,7 @@ from depara_jax.graph import embed
 from depara_jax.graph.similarity import add_node_products, products
 from depara_jax.models import list_models
 from depara_jax.recipe import RECIPES
+from depara_jax.reporting.style import new_figure, save_figure, tidy
 from depara_jax.selection import attribution_graphs
 from experiments.benchmarks.common import own_peak_mb, script, timed
 
@@ -134,23 +135,14 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
 
 def draw(results: dict[str, Curve], path: Path) -> None:
     """All curves in one log-log picture, with their exponents."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    picture, axes = new_figure(7, 5)
     for name, curve in results.items():
         label = f"{name.replace('_', ' ')}: {curve['exponent']}"
         axes.loglog(curve["sizes"], curve["seconds"], marker="o", label=label)
-    axes.set(
-        xlabel="images, layers or models",
-        ylabel="processor seconds",
-        title="cost, and its exponent",
-    )
-    axes.grid(alpha=0.3, which="both")
+    tidy(axes, title="cost, and its exponent", xlabel="images, layers or models",
+         ylabel="processor seconds")  # fmt: skip
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    save_figure(picture, path)
 
 
 def measure(repeats: int = 5, figure: Path | None = None, quick: bool = False) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a study is made of, as one frozen, hashable value."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import EncoderConfig
@@ -27,6 +27,12 @@ class Encoder(NamedTuple):
     def name(self) -> str:
         """Unique within a study, and how every matrix is aligned: "edges/residual/0"."""
         return f"{self.task}/{self.architecture}/{self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Encoder":
+        """The network of that name."""
+        task, architecture, seed = name.split("/")
+        return cls(task, architecture, int(seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +98,11 @@ class StudyConfig:
             for seed in range(self.seeds)
         )
 
+    @property
+    def trained(self) -> tuple[Encoder, ...]:
+        """The networks without the random controls."""
+        return tuple(encoder for encoder in self.encoders if encoder.task != RANDOM)
+
     def shape(self, architecture: str) -> EncoderConfig:
         """The encoders' shape by the architecture's name."""
         return dict(self.architectures)[architecture]
@@ -106,11 +117,6 @@ class StudyConfig:
             warmup=min(50, max(1, self.steps // 10)),
             chunk=min(50, self.steps),
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for result files."""
-        shapes = [[name, dataclasses.asdict(shape)] for name, shape in self.architectures]
-        return dataclasses.asdict(self) | {"architectures": shapes, "tasks": list(self.tasks)}
 
 
 FULL = StudyConfig(

@@ -1,7 +1,7 @@
 """Every number about a method: metrics a target, averaged over pools, with intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from experiments.common.tables import with_interval
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["METRICS", "Score", "Similarity", "by_method", "judge", "judged"]
+__all__ = ["METRICS", "Score", "Similarity", "by_method", "correlations"]
+__all__ += ["judge", "score"]
 
 METRICS = ("P@1", "P@3", "P@5", "spearman", "kendall", "regret@1")
 RELEVANT = 5  # of the sources of a target, as in the papers
@@ -85,9 +86,9 @@ def _metric(metric: str, matrix: np.ndarray, truth: GroundTruth) -> np.ndarray:
     return np.nan_to_num(rank_correlations(matrix, truth, method=metric))
 
 
-def judged(values: Mapping[str, np.ndarray]) -> dict[str, Score]:
-    """Means over targets with 95% bootstrap intervals."""
-    return {metric: score(per_target) for metric, per_target in values.items()}
+def correlations(study: Study, similarity: Similarity, **which: Any) -> np.ndarray:
+    """Spearman's correlation with the truth of each target [t]; `which` as in `judge`."""
+    return judge(study, similarity, metrics=("spearman",), **which)["spearman"]
 
 
 def score(per_target: np.ndarray) -> Score:

@@ -1,15 +1,16 @@
 """The league table: every method, prior and reference, scored in one way."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.league.judge import Score, Similarity, by_method, judge, judged, score
+from experiments.league.judge import Score, Similarity, by_method, correlations, judge, score
 from experiments.league.methods import METHODS
 from experiments.league.priors import REFERENCES, priors
-from experiments.league.study import Study, agreement
+from experiments.league.study import Study
 
-__all__ = ["BASELINE", "Entry", "league", "parameter_counts", "reproducibility"]
+__all__ = ["BASELINE", "Entry", "league", "reproducibility"]
 
 BASELINE = "E alone, z-scored"  # what every row is compared with, target by target
 LABELLED = ("kNN on 128 target labels", "linear probe on 128 target labels")
@@ -44,11 +45,16 @@ def league(study: Study, *, sources: str = "same") -> tuple[Entry, ...]:
     """
     pools = study.pools(sources=sources)
     rows: list[tuple[str, str, Similarity, float | None]] = [
-        (method.title, "label-free", by_method(study, method), _seconds(study, method.parts))
+        (
+            method.title,
+            "label-free",
+            by_method(study, method),
+            sum(study.results.seconds[key] for key, _ in method.parts),
+        )
         for method in METHODS
         if all(key in study.results.matrices for key, _ in method.parts)
     ]
-    for title, similarity in priors(study, parameter_counts(study)).items():
+    for title, similarity in priors(study).items():
         kind = "labels" if title in LABELLED else "prior"
         kind = "reference" if title in REFERENCES else kind
         if "parameter" in title and len({*pools[0].sources}) < 2:
@@ -60,8 +66,9 @@ def league(study: Study, *, sources: str = "same") -> tuple[Entry, ...]:
         Entry(
             title,
             kind,
-            judged(found[title]),
-            _ahp(study, similarity),
+            {metric: score(values) for metric, values in found[title].items()},
+            # Ordinal affinities are defined within one architecture and seed.
+            score(correlations(study, similarity, ahp=True)),
             score(found[title]["spearman"] - base),
             seconds,
         )
@@ -71,49 +78,23 @@ def league(study: Study, *, sources: str = "same") -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _ahp(study: Study, similarity: Similarity) -> Score:
-    """Ordinal affinities are defined within one architecture and seed."""
-    return score(judge(study, similarity, ahp=True, metrics=("spearman",))["spearman"])
-
-
-def _seconds(study: Study, parts: tuple[tuple[str, float], ...]) -> float:
-    return sum(study.results.seconds[key] for key, _ in parts)
-
-
-def parameter_counts(study: Study) -> dict[str, int]:
-    """Weights of an encoder by architecture, as the run noted them."""
-    return dict(study.results.meta["parameters"])
-
-
 def reproducibility(study: Study) -> dict[str, np.ndarray]:
     """[t] Spearman of the order of sources between two measurements, mean over pairs.
 
     "encoder seeds" (all else equal), "readout draws" of the same encoders, "architectures" (mean
     over seeds), and "relative loss and AHP" of the same encoders.
     """
+    draws = range(study.results.losses.shape[2])
     found: dict[str, list[np.ndarray]] = {"readout draws": [], "relative loss and AHP": []}
-    count = len(study.tasks)
-    others = ~np.eye(count, dtype=bool)
-    draws = study.results.losses.shape[2]
-    for architecture in study.architectures:
-        for seed in study.seeds:
-            by_draw = np.stack([study.gains(architecture, seed, draw=d) for d in range(draws)])
-            ahp = study.table(study.results.ahp, architecture, seed)
-            gains = study.gains(architecture, seed)
-            for name, stack in (
-                ("readout draws", by_draw),
-                ("relative loss and AHP", np.stack([gains, ahp])),
-            ):
-                if len(stack) > 1:
-                    values = [agreement(stack[:, i, others[i]]).mean() for i in range(count)]
-                    found[name].append(np.array(values))
+    for one in itertools.product(study.architectures, study.seeds):
+        if len(draws) > 1:
+            by_draw = [study.gains(*one, draw=draw) for draw in draws]
+            found["readout draws"].append(study.agreement(by_draw))
+        ahp = study.table(study.results.ahp, *one)
+        found["relative loss and AHP"].append(study.agreement([study.gains(*one), ahp]))
     means = {name: np.mean(values, axis=0) for name, values in found.items() if values}
     means["encoder seeds"] = study.reproducible
     if len(study.architectures) > 1:
-        stack = np.stack(
-            [np.mean([study.gains(a, s) for s in study.seeds], axis=0) for a in study.architectures]
-        )
-        means["architectures"] = np.array(
-            [agreement(stack[:, i, others[i]]).mean() for i in range(count)]
-        )
+        gains = [[study.gains(a, s) for s in study.seeds] for a in study.architectures]
+        means["architectures"] = study.agreement(np.mean(gains, axis=1))
     return means

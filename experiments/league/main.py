@@ -19,10 +19,9 @@ from depara_jax.errors import DeparaError
 from experiments.common.cells import Cells
 from experiments.common.run import command
 from experiments.league.collect import collect
-from experiments.league.config import FULL, QUICK, StudyConfig
-from experiments.league.data import ON_PACKAGED_ONLY, Images, load_images
-from experiments.league.encoders import load_encoder, train_encoders
-from experiments.league.finetune import fine_tune
+from experiments.league.config import FULL, QUICK, Encoder, StudyConfig
+from experiments.league.data import ON_PACKAGED_ONLY, load_images
+from experiments.league.encoders import Run, fine_tune, load_encoder, train_encoders
 from experiments.league.methods import METHODS
 from experiments.league.report import write_report
 from experiments.league.results import load_results, save_results
@@ -78,38 +77,37 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
     until = STAGES.index(options.until)
     # See `truth._features`: programs in flight at once can wait for each other for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    clock = _Clock(console)
     cells = Cells(options.output, "league")
     images = load_images(options.data, probe_images=config.most_probe_images)
-    data, mark = (images.train, images.validation), images.fingerprint
-    clock = _Clock(console)
-    trained = train_encoders(config, data, cells, clock.line, fingerprint=mark)
+    run = Run(config, images, cells, clock.line)
+    trained = train_encoders(run)
     clock.end("encoders")
     if until == 0:
         return
-    transfer = measure_transfer(config, data, cells, clock.line, fingerprint=mark)
+    transfer = measure_transfer(run)
     clock.end("transfer")
     if until == 1:
         return
-    packaged = options.data == PHOTOGRAPHS
-    matrices = compute_matrices(config, images.probe, cells, clock.line, domains=packaged)
-    sweep = probe_sweep(config, images.probe, cells, clock.line)
+    matrices = compute_matrices(run, domains=options.data == PHOTOGRAPHS)
+    sweep = probe_sweep(run)
     clock.end("scores")
     if until == 2:
         return
-    meta = _meta(options, config, images, cells)
+    meta = _meta(options, run)
     stored = {
         "encoders, sum of wall seconds": sum(one["seconds"] for one in trained.values()),
         "transfer, sum of wall seconds": sum(one.seconds for one in transfer.values()),
     }
+    league_keys = tuple(key for method in METHODS for key, _ in method.parts)
     tuned: dict[tuple[str, str], float] = {}
     # Once without the fine-tuned pairs, so that tables are there while these are made.
     for last in (False, True):
         if last:
-            tuned = fine_tune(config, data, cells, clock.line, fingerprint=mark)
+            tuned = fine_tune(run)
             clock.end("fine-tune")
         meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
         results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
-        league_keys = tuple(key for method in METHODS for key, _ in method.parts)
         save_results(cells.path("results.npz"), results, across=league_keys)
         if until > 3 and (last or not options.quick):
             # From the file, so that what is shown is what anybody gets from it.
@@ -150,12 +148,12 @@ def configuration(options: Options, changes: dict[str, Any]) -> StudyConfig:
     return dataclasses.replace(config, **changes)
 
 
-def _meta(options: Options, config: StudyConfig, images: Images, cells: Cells) -> dict[str, Any]:
+def _meta(options: Options, run: Run) -> dict[str, Any]:
+    config, images = run.config, run.images
     counts = {}
     for architecture, _ in config.architectures:
-        first = next(e for e in config.encoders if e.architecture == architecture)
-        leaves = jax.tree.leaves(load_encoder(config, cells, first).variables)
-        counts[architecture] = int(sum(np.size(leaf) for leaf in leaves))
+        model = load_encoder(run, Encoder(config.tasks[0], architecture, 0))
+        counts[architecture] = int(sum(map(np.size, jax.tree.leaves(model.variables))))
     return {
         "command": "python -m experiments.league.main --output OUT"
         + (" --quick" if options.quick else "")
@@ -164,7 +162,7 @@ def _meta(options: Options, config: StudyConfig, images: Images, cells: Cells) -
         "images": f"{len(images.train.images)} training, {len(images.validation.images)} "
         f"validation and {len(images.probe)} probe patches ({images.fingerprint})",
         "parameters": counts,
-        "config": config.to_json(),
+        "config": dataclasses.asdict(config),
     }
 
 

@@ -15,7 +15,7 @@ from experiments.league.judge import METRICS, score
 from experiments.league.league import BASELINE, Entry, league, reproducibility
 from experiments.league.results import Results
 from experiments.league.study import Study
-from experiments.league.sweeps import Sweep, ablations, lambda_curve, probe_counts
+from experiments.league.sweeps import ablations, lambda_curve, probe_counts
 
 __all__ = ["write_report"]
 
@@ -49,7 +49,9 @@ def _judged(study: Study, pictures: Path) -> list[str]:
     mixed = league(study, sources="all")
     parts.append(_league("## League, sources of both architectures", mixed, short=True))
     for sweep in ablations(study):
-        parts.append(_sweep(sweep))
+        rows = [[row.label, *map(str, row.values.values())] for row in sweep.rows]
+        header = ["setting", *sweep.rows[0].values]
+        parts.append(_table(f"## Ablation: {sweep.title}", header, rows))
         figures.save(figures.sweep_figure(sweep), pictures / f"{sweep.name}.png")
     parts += [_lambda(study, pictures), _counts(study, pictures)]
     rules = choose(study, lambda_rules(study, "gxi-l2sq", "zscore"))
@@ -76,13 +78,11 @@ def _head(study: Study) -> str:
 def _targets(study: Study) -> str:
     """How reproducible the truth is, and which targets count."""
     found = reproducibility(study)
-    losses = study.results.losses.mean(axis=2)
-    names = [name.split("/")[0] for name in study.results.names]
-    control = losses[[name == RANDOM for name in names]].mean(axis=0)
-    rows = []
+    losses, rows = study.losses, []
+    control = losses[study.rows(RANDOM)].mean(axis=0)
     for i, task in enumerate(study.tasks):
-        own = losses[[name == task for name in names], i].mean()
-        others = np.array([name not in (task, RANDOM) for name in names])
+        own = losses[study.rows(task), i].mean()
+        others = [e.task not in (task, RANDOM) for e in study.encoders]
         worse = (losses[others, i] > control[i]).mean()
         columns = [f"{found[key][i]:.2f}" for key in found]
         kept = "yes" if task in study.targets else "no"
@@ -113,28 +113,18 @@ def _league(title: str, entries: Sequence[Entry], *, short: bool = False) -> str
     return _table(title, header, rows)
 
 
-def _sweep(sweep: Sweep) -> str:
-    columns = list(sweep.rows[0].values)
-    rows = [[row.label, *(str(row.values[c]) for c in columns)] for row in sweep.rows]
-    return _table(f"## Ablation: {sweep.title}", ["setting", *columns], rows)
-
-
 def _lambda(study: Study, pictures: Path) -> str:
-    curves = {f"V + lambda E, {name}": lambda_curve(study, f"edge/{key}") for name, key in (
-        ("z-scored edges", "zscore"), ("raw edges", "raw"),
-    )}  # fmt: skip
+    kinds = {"z-scored edges": "zscore", "raw edges": "raw"}
+    curves = {f"V + lambda E, {n}": lambda_curve(study, f"edge/{k}") for n, k in kinds.items()}
     scores = {name: [score(v) for v in curve.values()] for name, curve in curves.items()}
     xs = list(next(iter(curves.values())))
     picture = figures.curve_figure(
         xs, scores, title="weight of the edge term", xlabel="lambda", ends=("V alone", "E alone")
     )
     figures.save(picture, pictures / "lambda.png")
-    rows = [[_name(x), *(str(values[i]) for values in scores.values())] for i, x in enumerate(xs)]
+    names = ["0 (V alone)", *(f"{x:g}" for x in xs[1:-1]), "infinite (E alone)"]
+    rows = [[name, *map(str, row)] for name, *row in zip(names, *scores.values(), strict=True)]
     return _table("## Ablation: lambda", ["lambda", *scores], rows)
-
-
-def _name(lam: float) -> str:
-    return {0.0: "0 (V alone)", np.inf: "infinite (E alone)"}.get(lam, f"{lam:g}")
 
 
 def _counts(study: Study, pictures: Path) -> str:
@@ -178,14 +168,12 @@ def _fine_tuned(study: Study) -> str:
     """Whether fine-tuning orders sources as frozen readouts do."""
     table = study.results.fine_tuned
     rows = []
-    losses = study.results.losses.mean(axis=2)
     for t in sorted({int(row[1]) for row in table}):
         some = table[table[:, 1] == t]
-        frozen = losses[some[:, 0].astype(int), t]
+        places = some[:, 0].astype(int)
         if len(some) > 2:
-            control = np.array(
-                [study.results.names[int(i)].startswith(f"{RANDOM}/") for i in some[:, 0]]
-            )
+            control = np.isin(places, study.rows(RANDOM))
+            frozen = study.losses[places, t]
             rank = f"{spearman(frozen, some[:, 2]):.2f}"
             best = f"{some[:, 2].min():.3f} to {some[:, 2].max():.3f}"
             random = f"{some[control, 2].mean():.3f}" if control.any() else ""

@@ -6,7 +6,7 @@ Each matrix is a cell of its own, [m, m] in the order of the names that it carri
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +23,10 @@ from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
 from depara_jax.selection.models import compare_models
 from depara_jax.walk import layer_features
-from experiments.common.cells import Cells
-from experiments.league.config import RANDOM, StudyConfig
-from experiments.league.encoders import load_encoder
+from experiments.league.config import StudyConfig
+from experiments.league.data import domain_probe
+from experiments.league.encoders import Run, load_encoder
 from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES, Term
-from experiments.league.probes import domain_probe
 
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
@@ -45,29 +44,20 @@ class Matrix(NamedTuple):
 
 
 def compute_matrices(
-    config: StudyConfig,
-    probe: Probe,
-    cells: Cells,
-    progress: Callable[[str], None],
-    *,
-    domains: bool = True,
+    run: Run, *, domains: bool = True
 ) -> tuple[tuple[str, ...], dict[str, Matrix]]:
     """Computes what is not there yet.
 
     Args:
-      config: the study, whose encoders are trained.
-      probe: its first `config.probe_images` are used.
-      cells: of the run.
-      progress: called with a line for each matrix.
+      run: its encoders are trained; the first `probe_images` of its probe set are used.
       domains: also the base terms on other kinds of probe images.
 
     Returns:
       The trained encoders' names, and {key: matrix} in their order: "node/NAME", "edge/NAME",
       "pair/NAME", and "DOMAIN:node/NAME".
     """
-    models = _trained(config, cells)
-    names = tuple(model.name for model in models)
-    base = probe.subset(range(config.probe_images))
+    config, models = run.config, _trained(run)
+    base = run.images.probe.subset(range(config.probe_images))
     needed = {key for method in METHODS for key, _ in method.parts} | {"node/ig-l2sq"}
     todo = {
         key: (job, base.fingerprint)
@@ -85,31 +75,29 @@ def compute_matrices(
     for key in sorted(todo, key=lambda key: key not in needed):
         job, fingerprint = todo[key]
         name = f"scores/{key.replace('/', '-').replace(':', '--')}.npz"
-        content = _named(cells, name, names, lambda j=job: _timed(j, models)._asdict(),
-                         settings=_settings(config), images=fingerprint)  # fmt: skip
+        content = _named(run, name, lambda j=job: _timed(j, models)._asdict(), fingerprint)
         matrices[key] = Matrix(content["values"], float(content["seconds"]))
-        progress(f"{key}: {matrices[key].seconds:.3f} s a network")
-    return names, matrices
+        run.line(f"{key}: {matrices[key].seconds:.3f} s a network")
+    return tuple(model.name for model in models), matrices
 
 
-def _trained(config: StudyConfig, cells: Cells) -> list[Model]:
-    return [load_encoder(config, cells, e) for e in config.encoders if e.task != RANDOM]
-
-
-def _settings(config: StudyConfig) -> list:
-    """What the matrices depend on beside the images."""
-    training = [config.training(name) for name, _ in config.architectures]
-    return [config.tasks, config.seeds, training, config.probe_images, config.path_steps]
+def _trained(run: Run) -> list[Model]:
+    return [load_encoder(run, encoder) for encoder in run.config.trained]
 
 
 def _named(
-    cells: Cells, name: str, names: tuple[str, ...], make: Callable[[], dict], **depends: Any
+    run: Run, name: str, make: Callable[[], Mapping[str, Any]], fingerprint: str
 ) -> dict[str, np.ndarray]:
     """A cell whose rows belong to names, never to places."""
-    content = cells.get(name, lambda: {"names": np.array(names), **make()}, **depends)
-    if tuple(map(str, content.pop("names"))) != names:
+    config, names = run.config, [encoder.name for encoder in run.config.trained]
+    training = [config.training(name) for name, _ in config.architectures]
+    settings = [config.tasks, config.seeds, training, config.probe_images, config.path_steps]
+    content = run.cells.get(
+        name, lambda: {"names": np.array(names), **make()}, settings=settings, images=fingerprint
+    )
+    if content.pop("names").tolist() != names:
         raise DeparaError(
-            f"{cells.path(name)}: its rows are of other networks; delete it to compute it anew"
+            f"{run.cells.path(name)}: its rows are of other networks; delete it to compute it anew"
         )
     return content
 
@@ -172,18 +160,17 @@ def _timed(job: Job, models: Sequence[Model]) -> Matrix:
     return Matrix(values, (time.perf_counter() - started) / len(models))
 
 
-def probe_sweep(
-    config: StudyConfig, probe: Probe, cells: Cells, progress: Callable[[str], None]
-) -> dict[str, np.ndarray]:
+def probe_sweep(run: Run) -> dict[str, np.ndarray]:
     """Node and z-scored edge terms on random draws of 10 to 1,000 probe images.
 
     Returns:
       {"COUNT/DRAW:node" or ":edge": [m, m]} in the order of `compute_matrices`'s names. All draws
       come from the first `config.most_probe_images` images; a count that takes all has one draw.
     """
+    probe = run.images.probe
 
     def make() -> dict[str, np.ndarray]:
-        models = _trained(config, cells)
+        models = _trained(run)
         recipe = Recipe(name="node", lam=0.0)
         cosines = compare_models(models, probe, recipe, per_image=True).node_cosines
         assert cosines is not None
@@ -194,12 +181,10 @@ def probe_sweep(
                 rows = np.random.default_rng([count, draw]).permutation(len(probe))[:count]
                 found[f"{count}/{draw}:node"] = cosines[rows].mean(axis=0)
                 found[f"{count}/{draw}:edge"] = _edge_matrix(features, rows)
-            progress(f"{count} probe images")
+            run.line(f"{count} probe images")
         return found
 
-    names = tuple(encoder.name for encoder in config.encoders if encoder.task != RANDOM)
-    return _named(cells, "scores/probe-sweep.npz", names, make,
-                  settings=_settings(config), images=probe.fingerprint)  # fmt: skip
+    return _named(run, "scores/probe-sweep.npz", make, probe.fingerprint)
 
 
 def _edge_matrix(features: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:

@@ -13,12 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.cells import Cells
-from experiments.league.config import Encoder, StudyConfig
-from experiments.league.encoders import load_encoder
+from depara_jax.models.model import Model
+from experiments.league.encoders import Run, load_encoder
 from experiments.league.readouts import design, knn_error, probe_error, readout_losses
 from experiments.league.targets import LABELLED_IMAGES, Target, all_targets
-from experiments.mini_taskonomy.data import Data
 
 __all__ = ["Transfer", "measure_transfer"]
 
@@ -41,53 +39,32 @@ class Transfer(NamedTuple):
     seconds: float
 
 
-def measure_transfer(
-    config: StudyConfig,
-    data: tuple[Data, Data],
-    cells: Cells,
-    progress: Callable[[str], None],
-    *,
-    fingerprint: str,
-) -> dict[str, Transfer]:
+def measure_transfer(run: Run) -> dict[str, Transfer]:
     """Measures what is not there yet.
-
-    Args:
-      config: the study, whose encoders are trained.
-      data: training and validation patches.
-      cells: of the run.
-      progress: called with a line for each network.
-      fingerprint: of the images.
 
     Returns:
       {encoder's name: Transfer} in the order of `config.encoders`.
     """
-    targets = functools.cache(lambda: all_targets(config, *data))
+    config = run.config
+    targets = functools.cache(lambda: all_targets(config, *run.images.data))
     sizes = (config.readout_images, config.readout_draws, config.test_images, config.tasks)
     found = {}
     for encoder in config.encoders:
-        content = cells.get(
+        content = run.cells.get(
             f"transfer/{encoder.name.replace('/', '-')}.npz",
-            lambda e=encoder: _measure(config, e, *targets(), cells)._asdict(),
-            training=config.training(encoder.architecture),
-            images=fingerprint,
+            lambda e=encoder: _measure(load_encoder(run, e), *targets())._asdict(),
+            **run.depends(encoder),
             sizes=sizes,
         )
         content["seconds"] = float(content["seconds"])
         found[encoder.name] = Transfer(**content)
-        progress(f"transfer from {encoder.name}")
+        run.line(f"transfer from {encoder.name}")
     return found
 
 
-def _measure(
-    config: StudyConfig,
-    encoder: Encoder,
-    inputs: list[jax.Array],
-    targets: list[Target],
-    cells: Cells,
-) -> Transfer:
+def _measure(model: Model, inputs: list[jax.Array], targets: list[Target]) -> Transfer:
     """All targets for one network."""
     started = time.perf_counter()
-    model = load_encoder(config, cells, encoder)
     features = [_features(model.forward, model.variables, images) for images in inputs]
     rows = [_on_target(features[t.place], t) for t in targets]
     seconds = time.perf_counter() - started

@@ -19,7 +19,6 @@ from experiments.league import (
     judge,
     main,
     priors,
-    probes,
     readouts,
     results,
     study,
@@ -27,7 +26,7 @@ from experiments.league import (
 )
 from experiments.league import league as tables
 from experiments.league.config import RANDOM, Encoder, StudyConfig
-from experiments.league.methods import METHODS, Method
+from experiments.league.methods import DOMAINS, METHODS, Method
 from experiments.mini_taskonomy.heads import Statistics
 from experiments.mini_taskonomy.tasks import TASKS
 from experiments.mini_taskonomy.views import Example
@@ -207,7 +206,7 @@ def test_blocks_are_cut_by_name():
         block = one.similarity(method, pool)
         names = one.candidates(pool)
         for i, row in enumerate(names):
-            target = Encoder(row.split("/")[0], pool.architecture, pool.target_seed).name
+            target = Encoder(row.task, pool.architecture, pool.target_seed)
             for j, column in enumerate(names):
                 expected = one.place[target] * 1000 + one.place[column]
                 assert block[i, j] == expected
@@ -222,7 +221,7 @@ def test_the_truth_leaves_out_the_targets_own_networks():
         names = one.candidates(pool)
         for i, target in enumerate(one.targets):
             left_out = {n for n, known in zip(names, truth_of.pairs[i], strict=True) if not known}
-            assert left_out == {n for n in names if n.split("/")[0] == target}
+            assert left_out == {n for n in names if n.task == target}
 
 
 def test_judging_the_truth_by_itself_is_perfect_and_its_opposite_the_reverse():
@@ -333,14 +332,14 @@ def test_a_folder_is_split_image_by_image(folder):
 
 
 def test_probe_domains_differ_and_repeat():
-    for domain in probes.DOMAINS:
-        first, again = (probes.domain_probe(domain, 20) for _ in range(2))
+    for domain in DOMAINS:
+        first, again = (data.domain_probe(domain, 20) for _ in range(2))
         assert len(first) == 20
         assert first.fingerprint == again.fingerprint
-    prints = {probes.domain_probe(domain, 20).fingerprint for domain in probes.DOMAINS}
-    assert len(prints) == len(probes.DOMAINS)
+    prints = {data.domain_probe(domain, 20).fingerprint for domain in DOMAINS}
+    assert len(prints) == len(DOMAINS)
     with pytest.raises(DeparaError, match="expected one of"):
-        probes.domain_probe("paintings", 3)
+        data.domain_probe("paintings", 3)
 
 
 def test_tasks_of_the_plain_crop_share_their_images():
