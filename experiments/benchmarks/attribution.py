@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from depara_jax.models.vgg import VGG, VGGConfig, schemes
-from experiments.benchmarks.common import ratio, script
+from experiments.benchmarks.common import script
 from experiments.benchmarks.engine import Network, engine_line
 
 QUICK = {"size": 32, "images": 2, "width": 1 / 16}
@@ -23,18 +23,9 @@ def measure(
     images: int = 4, size: int = 224, width: float = 1.0, repeats: int = 3, quick: bool = False
 ) -> dict[str, Any]:
     """The line's content; torch's part is null where PyTorch is not installed, peak where quick."""
-    turns = lambda name: max(1, repeats - 1) if name == "published" else repeats  # noqa: E731
-    times, figures = engine_line(partial(network, width), images, size, turns, quick=quick)
-    return {
-        "benchmark": "attribution",
-        "network": "vgg19_bn",
-        "images": images,
-        "size": size,
-        "layers": len(network(width).layers),
-        "ratio_vs_published": ratio(times, "published"),
-        "ratio_vs_pytorch": ratio(times, "pytorch"),
-        **figures,
-    }
+    turns = {"ours": repeats, "published": max(1, repeats - 1), "pytorch": repeats}
+    line = engine_line("attribution", partial(network, width), images, size, turns, quick=quick)
+    return {**line, "network": "vgg19_bn", "layers": len(network(width).layers)}
 
 
 def network(width: float) -> Network:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
+__all__ = ["clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
 __all__ += ["ratio", "script", "summary", "timed"]
 
 
@@ -80,6 +80,12 @@ def summary(seconds: Sequence[float], times: float = 1) -> dict[str, float]:
     low, median, high = statistics.quantiles(seconds, n=4) if many else [*seconds] * 3
     values = {"median": median, "best": min(seconds), "quartile_1": low, "quartile_3": high}
     return {name: round(value * times, 6) for name, value in values.items()}
+
+
+def clocks(seconds: Sequence[Sequence[float]], times: float = 1) -> dict[str, dict[str, float]]:
+    """The `summary` of (processor, wall) seconds of calls, by clock."""
+    cpu, wall = zip(*seconds, strict=True)
+    return {"cpu": summary(cpu, times), "wall": summary(wall, times)}
 
 
 def interleaved(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from depara_jax.models.taskonomy import TaskonomyConfig, TaskonomyEncoder, schemes
-from experiments.benchmarks.common import ratio, script
+from experiments.benchmarks.common import script
 from experiments.benchmarks.engine import Network, engine_line
 
 LAYER = "compress"
@@ -24,18 +24,10 @@ def measure(
     images: int = 8, size: int = 256, repeats: int = 5, compile: bool = False, quick: bool = False
 ) -> dict[str, Any]:
     """The line's content; torch's part is null where PyTorch is not installed, peak where quick."""
-    turns = lambda name: repeats  # noqa: E731
-    times, figures = engine_line(partial(network, compile), images, size, turns, quick=quick)
-    return {
-        "benchmark": "encoder",
-        "network": "taskonomy",
-        "images": images,
-        "size": size,
-        "ratio_vs_pytorch": ratio(times, "pytorch"),
-        "ratio_vs_torch_compile": ratio(times, "torch_compile"),
-        "torch_compile_s": times.get("torch_compile", {}).get("first_s"),
-        **figures,
-    }
+    turns = dict.fromkeys(("ours", "pytorch", "torch_compile"), repeats)
+    line = engine_line("encoder", partial(network, compile), images, size, turns, quick=quick)
+    compile_s = line["seconds"].get("torch_compile", {}).get("first_s")
+    return {**line, "network": "taskonomy", "torch_compile_s": compile_s}
 
 
 def network(compile: bool) -> Network:

@@ -12,7 +12,7 @@ import numpy as np
 from depara_jax.attribution import attribute
 from depara_jax.models.port import PureForward, convert, random_variables
 from depara_jax.recipe import RECIPES
-from experiments.benchmarks.common import interleaved, machine, peak_mb, timed
+from experiments.benchmarks.common import interleaved, machine, peak_mb, ratio, timed
 from experiments.benchmarks.machine import copy_rate, matmul_rate, product_floor
 
 __all__ = ["Network", "engine_line"]
@@ -40,34 +40,40 @@ class Network(NamedTuple):
 
 
 def engine_line(
+    name: str,
     network: Callable[[], Network],
     images: int,
     size: int,
-    repeats: Callable[[str], int],
+    repeats: Mapping[str, int],
     *,
     quick: bool,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> dict[str, Any]:
     """Both sides in turns in one process on the same images, compilation apart.
 
     Args:
+      name: of the benchmark.
       network: gives the network, in this process or another.
       images: how many.
       size: pixels of their sides.
-      repeats: of a side by its name.
+      repeats: of each side; without PyTorch, or such a peer, its ratio is null.
       quick: leave out the peak of a process of its own.
 
     Returns:
-      Seconds by side, and what a line says of our side: floor and rates included.
+      The line: seconds by side, ratios, and of our side the floor and rates.
     """
     program, *args = _ours(network(), images, size)
     compiled, _, compile_s = timed(lambda: jax.jit(program).lower(*args).compile())
     calls: dict[str, Any] = {"ours": lambda: jax.block_until_ready(compiled(*args))}
     with contextlib.suppress(ImportError):
         calls |= _peers(network(), np.asarray(args[1]))
-    times = interleaved(calls, {name: repeats(name) for name in calls})
+    times = interleaved(calls, {side: repeats[side] for side in calls})
     floor, mine = product_floor(program, *args), times["ours"]
     clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"
-    return times, {
+    return {
+        "benchmark": name,
+        "images": images,
+        "size": size,
+        **{f"ratio_vs_{side}": ratio(times, side) for side in repeats if side != "ours"},
         "compile_s": round(compile_s, 2),
         "peak_mb": None if quick else peak_mb(_alone, network, images, size),
         "largest_difference": _difference(compiled(*args), calls),

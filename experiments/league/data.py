@@ -17,6 +17,7 @@ from PIL import Image
 
 from depara_jax.data import photographs
 from depara_jax.data.probes import Probe, ProbeSpec
+from depara_jax.data.sources import file_source
 from depara_jax.errors import DeparaError
 from experiments.league.methods import DOMAINS
 from experiments.mini_taskonomy.config import PATCH, SIZE
@@ -178,18 +179,12 @@ def _others() -> UInt8[np.ndarray, "n 32 32 3"]:
         np.random.default_rng(index).shuffle(places)
         return places
 
-    return np.stack(_in_turn(map(_open, OTHER), SIZE, corners))
-
-
-def _open(name: str) -> UInt8[np.ndarray, "h w 3"]:
-    path = photographs.files()[0].parent / name
-    try:
-        with Image.open(path) as image:
-            image = image.convert("RGB")
-            image.thumbnail((512, 512), Image.Resampling.BILINEAR)
-            return np.asarray(image)
-    except OSError as error:
-        raise DeparaError(f"probe domain 'other' needs {path} ({error})") from error
+    folder = photographs.files()[0].parent
+    source = file_source([folder / name for name in OTHER], OTHER, name="probe domain 'other'")
+    images = [Image.fromarray(source.read(index)[1]) for index in range(source.size)]
+    for image in images:
+        image.thumbnail((512, 512), Image.Resampling.BILINEAR)
+    return np.stack(_in_turn(map(np.asarray, images), SIZE, corners))
 
 
 def _enough(images: np.ndarray, domain: str, count: int) -> np.ndarray:

@@ -74,25 +74,21 @@ def _work(options: Options, console: Console, **changes: Any) -> None:
 
 
 def _run(options: Options, config: StudyConfig, console: Console) -> None:
-    until = STAGES.index(options.until)
     # See `truth._features`: programs in flight at once can wait for each other for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    clock = _Clock(console)
+    clock = _Clock(console, options.until)
     cells = Cells(options.output, "league")
     images = load_images(options.data, probe_images=config.most_probe_images)
     run = Run(config, images, cells, clock.line)
     trained = train_encoders(run)
-    clock.end("encoders")
-    if until == 0:
+    if clock.ends("encoders"):
         return
     transfer = measure_transfer(run)
-    clock.end("transfer")
-    if until == 1:
+    if clock.ends("transfer"):
         return
     matrices = compute_matrices(run, domains=options.data == PHOTOGRAPHS)
     sweep = probe_sweep(run)
-    clock.end("scores")
-    if until == 2:
+    if clock.ends("scores"):
         return
     meta = _meta(options, run)
     stored = {
@@ -105,32 +101,34 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
     for last in (False, True):
         if last:
             tuned = fine_tune(run)
-            clock.end("fine-tune")
+            clock.ends("fine-tune")
         meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
         results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
         save_results(cells.path("results.npz"), results, across=league_keys)
-        if until > 3 and (last or not options.quick):
+        if options.until == STAGES[-1] and (last or not options.quick):
             # From the file, so that what is shown is what anybody gets from it.
             write_report(load_results(cells.path("results.npz")), options.output)
-            clock.end("report")
+            clock.ends("report")
 
 
 class _Clock:
     """Lines with the wall and processor time, and what each stage took in this process."""
 
-    def __init__(self, console: Console):
-        self.console, self.wall, self.cpu = console, time.perf_counter(), time.process_time()
-        self.start, self.seconds = self.wall, {}
+    def __init__(self, console: Console, until: str):
+        self.console, self.until, self.seconds = console, until, {}
+        self.start, *self.last = time.perf_counter(), time.perf_counter(), time.process_time()
 
     def line(self, text: str) -> None:
         now = time.perf_counter() - self.start
         self.console.print(f"{now:7.0f} s, {time.process_time():7.0f} s of processor: {text}")
 
-    def end(self, stage: str) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        spent = f"{wall - self.wall:.0f} (processor {cpu - self.cpu:.0f})"
-        self.seconds[f"{stage}, this process"] = spent
-        self.wall, self.cpu = wall, cpu
+    def ends(self, stage: str) -> bool:
+        """Notes what the stage took; whether it is the last one that is wanted."""
+        now = time.perf_counter(), time.process_time()
+        wall, cpu = np.subtract(now, self.last)
+        self.seconds[f"{stage}, this process"] = f"{wall:.0f} (processor {cpu:.0f})"
+        self.last = list(now)
+        return stage == self.until
 
 
 def configuration(options: Options, changes: dict[str, Any]) -> StudyConfig:

@@ -15,6 +15,13 @@ from flax import nnx
 from depara_jax.models.port import PureForward, convert
 from tests.references.vgg_state import Draw
 
+# Scalars of one image's features [n, ...] -> [n].
+TARGETS = {
+    "sum": lambda f: f.flatten(1).sum(1),
+    "mean": lambda f: f.flatten(1).mean(1),
+    "l2": lambda f: f.flatten(1).norm(dim=1),
+}
+
 
 def randomise(network, seed=0, *, layer_scale=True):
     """Gives every parameter and statistic of a PyTorch network numbers that are not trivial."""
