@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments.common.run import reading
+
 __all__ = ["clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
 __all__ += ["ratio", "script", "summary", "timed"]
 
@@ -47,9 +49,8 @@ def script(
             if name != "quick" and default is False:
                 parser.add_argument(option, action="store_true")
             elif name != "quick":
-                parser.add_argument(
-                    option, type=_plain(hints[name]), default=default, help=f"default: {default}"
-                )
+                kwargs = {**reading(hints[name]), "default": default}
+                parser.add_argument(option, help=f"default: {default}", **kwargs)
         given = vars(parser.parse_args(argv))
         given |= dict(quick) if given.get("quick") else {}
         lines = measure(**{name: given[name] for name in parameters})
@@ -58,13 +59,6 @@ def script(
         return 0
 
     return main
-
-
-def _plain(hint: Any) -> Any:
-    """The type of an option that may be left out."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next(part for part in typing.get_args(hint) if part is not types.NoneType)
-    return hint
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:

@@ -26,7 +26,8 @@ from depara_jax.models import list_models
 from depara_jax.recipe import RECIPES
 from depara_jax.reporting.style import new_figure, save_figure, tidy
 from depara_jax.selection import attribution_graphs
-from experiments.benchmarks.common import own_peak_mb, script, timed
+from experiments.benchmarks.common import own_peak_mb, script
+from experiments.benchmarks.machine import best
 
 RECIPE = RECIPES["default"].replace(name="default-mean", channel_reduction="mean")
 Curve = dict[str, Any]
@@ -42,24 +43,15 @@ QUICK = {
 
 def curve(sizes: Iterable[int], prepare: Callable[[int], Callable[[], Any]], repeats: int) -> Curve:
     """Seconds at each size and their exponent; `prepare` makes the work, unmeasured."""
-    sizes, seconds = list(sizes), []
-    for size in sizes:
-        seconds.append(max(best_of(prepare(size), repeats), 1e-9))
+    sizes = list(sizes)
+    seconds = [max(best(prepare(size), repeats), 1e-9) for size in sizes]
+    half = len(sizes) // 2 - 1
     return {
         "sizes": sizes,
         "seconds": [float(f"{s:.4g}") for s in seconds],
         "exponent": exponent(sizes, seconds),
-        "exponent_without_smallest": exponent(
-            sizes[len(sizes) // 2 - 1 :], seconds[len(sizes) // 2 - 1 :]
-        ),
+        "exponent_without_smallest": exponent(sizes[half:], seconds[half:]),
     }
-
-
-def best_of(work: Callable[[], Any], repeats: int) -> float:
-    """Processor seconds, the call that compiles left out."""
-    waited = lambda: jax.block_until_ready(work())  # noqa: E731
-    waited()
-    return min(timed(waited)[1] for _ in range(repeats))
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -115,8 +107,8 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
     probe = load_probe(f"photographs:probe[:{args.images[-2]}]")
     one_pass = lambda: attribution_graphs(network, probe, RECIPE)[network.spec.encoder]  # noqa: E731
     graph = one_pass()
-    rows = vectors(args.models[-1] - 1, embed(graph).shape[0])
     vector = embed(graph)
+    rows = vectors(args.models[-1] - 1, len(vector))
     parts = {
         "pass": one_pass,
         "vector": lambda: embed(graph),
@@ -124,11 +116,11 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
         "all_pairs_again": lambda: products(rows, rows),
     }
     seconds = {
-        f"{name}_s": float(f"{best_of(work, args.repeats):.4g}") for name, work in parts.items()
+        f"{name}_s": float(f"{best(work, args.repeats):.4g}") for name, work in parts.items()
     }
-    total = seconds["pass_s"] + seconds["vector_s"] + seconds["product_s"]
+    total = sum(seconds[f"{name}_s"] for name in ("pass", "vector", "product"))
     return {
-        "zoo": len(rows), "images": len(probe), "vector_length": int(vector.shape[0]), **seconds,
+        "zoo": len(rows), "images": len(probe), "vector_length": len(vector), **seconds,
         "in_passes": round(total / seconds["pass_s"], 3),
     }  # fmt: skip
 

@@ -8,11 +8,12 @@ from depara_jax.models.encoder import EncoderConfig
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.tasks import TASKS
 
-__all__ = ["FULL", "QUICK", "RANDOM", "Encoder", "StudyConfig"]
+__all__ = ["FULL", "QUICK", "RANDOM", "READOUT_SEED", "Encoder", "StudyConfig"]
 
 # A target counts if the order of its sources comes out again with other encoder seeds, and if its
 # own networks serve it better than random ones. Fixed before any estimator was scored.
 LEAST_AGREEMENT = 0.6
+READOUT_SEED = 23  # of the target images' crops and corruptions, the same for every network
 RANDOM = "random"  # the control's name where others have a task
 
 
@@ -52,7 +53,7 @@ class StudyConfig:
       probe_images: unlabelled images for the similarities.
       most_probe_images: the largest probe set of the sweep over their number.
       path_steps: midpoints of integrated gradients and nodes of ModelGiF.
-      least_agreement: the exclusion rule's bound, see `study.admitted`; None admits every
+      least_agreement: the exclusion rule's bound, see `Study.targets`; None admits every
         target (the quick study, whose numbers mean nothing).
       ablations: also compute what only the ablations need.
       fine_tuned: how many (source, target) pairs are also fine-tuned.

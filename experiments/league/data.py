@@ -150,24 +150,32 @@ def domain_probe(domain: str, count: int) -> Probe:
       DeparaError: scikit-image lacks the images, or they give too few patches.
     """
     if domain == "photographs":
-        return Probe.from_arrays(photographs.patches("probe").images[:count])
-    if domain == "texture":
+        images = photographs.patches("probe").images
+    elif domain == "texture":
         found = photographs.patches("probe", stride=SIZE // 2, per_photograph=count)
         chosen = np.isin(found.photograph, [photographs.NAMES.index(name) for name in TEXTURES])
-        return Probe.from_arrays(_enough(found.images[chosen], domain, count))
-    if domain == "other":
-        return Probe.from_arrays(_enough(_others(), domain, count))
-    if domain not in DOMAINS:
+        images = found.images[chosen]
+    elif domain == "other":
+        images = _others()
+    elif domain in DOMAINS:
+        images = _noise(count, pink=domain == "pink noise")
+    else:
         raise DeparaError(f"probe domain {domain!r}; expected one of {', '.join(DOMAINS)}")
+    if len(images) < count:
+        raise DeparaError(f"probe domain {domain!r} has {len(images)} patches, {count} are needed")
+    return Probe.from_arrays(images[:count])
+
+
+def _noise(count: int, *, pink: bool) -> UInt8[np.ndarray, "n 32 32 3"]:
     draw = np.random.default_rng(5).normal(size=(count, SIZE, SIZE, 3))
-    if domain == "pink noise":
+    if pink:
         frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIZE), np.fft.fftfreq(SIZE)))
         frequency[0, 0] = 1.0 / SIZE
         spectrum = np.fft.fft2(draw, axes=(1, 2)) / frequency[..., None]
         draw = np.fft.ifft2(spectrum, axes=(1, 2)).real
     # The photographs' mean grey and contrast, roughly: 0.45 and 0.2 of the range.
     draw = draw / draw.std(axis=(1, 2, 3), keepdims=True)
-    return Probe.from_arrays(np.clip(115 + 51 * draw, 0, 255).astype(np.uint8))
+    return np.clip(115 + 51 * draw, 0, 255).astype(np.uint8)
 
 
 def _others() -> UInt8[np.ndarray, "n 32 32 3"]:
@@ -185,9 +193,3 @@ def _others() -> UInt8[np.ndarray, "n 32 32 3"]:
     for image in images:
         image.thumbnail((512, 512), Image.Resampling.BILINEAR)
     return np.stack(_in_turn(map(np.asarray, images), SIZE, corners))
-
-
-def _enough(images: np.ndarray, domain: str, count: int) -> np.ndarray:
-    if len(images) < count:
-        raise DeparaError(f"probe domain {domain!r} has {len(images)} patches, {count} are needed")
-    return images[:count]

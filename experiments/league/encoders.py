@@ -26,9 +26,8 @@ from depara_jax.models.port import (
 )
 from depara_jax.weights.readers import read_tensors, write_safetensors
 from experiments.common.cells import Cells
-from experiments.league.config import RANDOM, Encoder, StudyConfig
+from experiments.league.config import RANDOM, READOUT_SEED, Encoder, StudyConfig
 from experiments.league.data import Images
-from experiments.league.targets import READOUT_SEED
 from experiments.mini_taskonomy.data import Data
 from experiments.mini_taskonomy.evaluation import Scores, evaluate, trivial_scores
 from experiments.mini_taskonomy.tasks import task_named

@@ -87,12 +87,10 @@ class Method:
     Attributes:
       title: how tables call it.
       parts: (matrix's key, weight); keys are "node/NAME", "edge/NAME", "pair/NAME".
-      note: what a reader should know.
     """
 
     title: str
     parts: tuple[tuple[str, float], ...]
-    note: str = ""
 
 
 def _sum(title: str, node: str | None, edge: str | None, lam: float = 1.0, weight: float = 1.0):

@@ -22,12 +22,8 @@ __all__ = ["write_report"]
 DEFAULT = "`default`: V + z-scored E"
 
 
-def write_report(results: Results, folder: Path) -> Study:
-    """Writes tables.md and figures/*.png.
-
-    Returns:
-      The study, for whoever wants to look further.
-    """
+def write_report(results: Results, folder: Path) -> None:
+    """Writes tables.md and figures/*.png."""
     study = Study(results)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [_head(study), _targets(study), _fine_tuned(study)]
@@ -36,9 +32,7 @@ def write_report(results: Results, folder: Path) -> Study:
     else:
         parts.append("Fewer than four targets pass the rule, so no method is scored.\n")
     figures.save(figures.truth_figure(study), folder / "figures" / "truth.png")
-    text = "\n".join(part for part in parts if part)
-    write_text(folder / "tables.md", text)
-    return study
+    write_text(folder / "tables.md", "\n".join(part for part in parts if part))
 
 
 def _judged(study: Study, pictures: Path) -> list[str]:

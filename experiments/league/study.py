@@ -14,28 +14,7 @@ from experiments.league.config import RANDOM, Encoder
 from experiments.league.methods import Method
 from experiments.league.results import Results
 
-__all__ = ["Pool", "Study", "admitted"]
-
-
-def admitted(
-    targets: Sequence[str],
-    reproducible: np.ndarray,
-    own: np.ndarray,
-    random: np.ndarray,
-    *,
-    least: float | None,
-) -> tuple[str, ...]:
-    """The targets that count.
-
-    Args:
-      targets: t names.
-      reproducible: [t] Spearman between encoder seeds of the order of their sources.
-      own: [t] loss of the target's own encoders.
-      random: [t] loss of random-initialised ones.
-      least: bound on `reproducible`; None admits all.
-    """
-    rows = zip(targets, reproducible, own, random, strict=True)
-    return tuple(name for name, r, o, c in rows if least is None or (r >= least and o < c))
+__all__ = ["Pool", "Study"]
 
 
 class Pool(NamedTuple):
@@ -89,13 +68,15 @@ class Study:
 
     @functools.cached_property
     def targets(self) -> tuple[str, ...]:
-        """The targets that the rule of `admitted` lets count."""
+        """Those that count: reproducible, and served better by their own encoders than by random.
+
+        The bound is `StudyConfig.least_agreement`; without one all count.
+        """
         least = self.results.meta["config"]["least_agreement"]
-        own = np.array(
-            [self.losses[self.rows(task), i].mean() for i, task in enumerate(self.tasks)]
-        )
-        control = self.losses[self.rows(RANDOM)].mean(axis=0)
-        return admitted(self.tasks, self.reproducible, own, control, least=least)
+        own = [self.losses[self.rows(task), i].mean() for i, task in enumerate(self.tasks)]
+        better = own < self.losses[self.rows(RANDOM)].mean(axis=0)
+        kept = np.full(len(own), True) if least is None else better & (self.reproducible >= least)
+        return tuple(itertools.compress(self.tasks, kept))
 
     def rows(self, task: str, architecture: str | None = None) -> list[int]:
         """Positions of the encoders of a task, of all architectures by default."""

@@ -18,11 +18,10 @@ from experiments.league import (
     encoders,
     judge,
     main,
-    priors,
     readouts,
     results,
     study,
-    targets,
+    truth,
 )
 from experiments.league import league as tables
 from experiments.league.config import RANDOM, Encoder, StudyConfig
@@ -39,10 +38,14 @@ ARCHITECTURES = ("residual", "plain")
 
 
 def test_the_rule_needs_reproducible_targets_that_beat_random_encoders():
-    names = ("a", "b", "c")
-    given = (np.array([0.9, 0.5, 0.9]), np.array([0.2, 0.2, 0.6]), np.array([0.5, 0.5, 0.5]))
-    assert study.admitted(names, *given, least=0.6) == ("a",)
-    assert study.admitted(names, *given, least=None) == names
+    made = made_results()
+    own = [name.startswith("corners/") for name in made.names]
+    made.losses[own, TASK_NAMES.index("corners")] = 1.0
+    one = study.Study(made)
+    one.reproducible = np.array([0.6, 0.9, 0.9, 0.59, 0.9, 0.9])
+    assert one.targets == ("edges", "saturation", "photograph", "noise_level")
+    every = study.Study(dataclasses.replace(made, meta={"config": {"least_agreement": None}}))
+    assert every.targets == TASK_NAMES
 
 
 # Readouts.
@@ -237,15 +240,19 @@ def test_judging_the_truth_by_itself_is_perfect_and_its_opposite_the_reverse():
 
 
 def test_the_league_has_every_row_and_knows_the_ceiling(monkeypatch):
-    monkeypatch.setattr(priors, "DRAWS", 4)
+    monkeypatch.setattr(tables, "DRAWS", 4)
     one = study.Study(made_results(seeds=2))
     titles = {entry.title: entry for entry in tables.league(one)}
     assert {method.title for method in METHODS} <= set(titles)
-    for title in (*tables.LABELLED, *tables.REFERENCES, "random", "prior: same family of tasks"):
-        assert title in titles
+    ceiling = "the truth of other encoder seeds (ceiling)"
+    kinds = {
+        "kNN on 128 target labels": "labels", "linear probe on 128 target labels": "labels",
+        "best on the other targets": "reference", ceiling: "reference",
+        "random": "prior", "prior: same family of tasks": "prior",
+    }  # fmt: skip
+    assert kinds.items() <= {title: entry.kind for title, entry in titles.items()}.items()
     assert "prior: parameter count" not in titles  # all of one size within an architecture
-    ceiling = titles[tables.REFERENCES[1]]
-    np.testing.assert_allclose(ceiling.scores["spearman"].mean, 1.0)
+    np.testing.assert_allclose(titles[ceiling].scores["spearman"].mean, 1.0)
     # 4 draws, 6 targets, 8 pools of 5 sources: a standard error of about 0.04.
     assert abs(titles["random"].scores["spearman"].mean) < 0.2
     both = {entry.title for entry in tables.league(one, sources="all")}
@@ -349,7 +356,7 @@ def test_tasks_of_the_plain_crop_share_their_images():
     )
     small = dataclasses.replace(config.QUICK, readout_images=8, readout_draws=1, test_images=4)
     pictures = [
-        targets.target_examples(TASKS[name], small, train, validation)[1].image
+        truth.target_examples(TASKS[name], small, train, validation)[1].image
         for name in ("photograph", "saturation", "noise_level")
     ]
     np.testing.assert_array_equal(pictures[0], pictures[1])

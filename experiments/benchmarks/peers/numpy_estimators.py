@@ -43,11 +43,8 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     """Bao et al., ICIP 2019: pseudo-inverse of one covariance times another."""
-    return float(
-        np.trace(
-            np.linalg.pinv(np.cov(features, rowvar=False), rcond=1e-15) @ _between(features, labels)
-        )
-    )
+    inverse = np.linalg.pinv(np.cov(features, rowvar=False), rcond=1e-15)
+    return float(np.trace(inverse @ _between(features, labels)))
 
 
 def h_score_shrinkage(features: np.ndarray, labels: np.ndarray) -> float:
@@ -115,11 +112,8 @@ def leep(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Nguyen et al., ICML 2020."""
     joint = np.stack([probabilities[labels == one].sum(axis=0) for one in range(labels.max() + 1)])
     conditional = joint / joint.sum(axis=0)
-    return float(
-        np.mean(
-            [np.log(conditional[y] @ row) for y, row in zip(labels, probabilities, strict=True)]
-        )
-    )
+    pairs = zip(labels, probabilities, strict=True)
+    return float(np.mean([np.log(conditional[label] @ row) for label, row in pairs]))
 
 
 def nce(probabilities: np.ndarray, labels: np.ndarray) -> float:
