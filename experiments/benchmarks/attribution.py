@@ -33,23 +33,16 @@ def network(width: float) -> Network:
     config = VGGConfig(19, num_classes=1000, width=width)
     layers = dict(config.points)["conv"]
 
-    def state() -> dict[str, Any]:
-        from experiments.benchmarks.peers import torch_vgg
-
-        return torch_vgg.random_network(config, seed=0).state_dict()
-
-    def peers(x: Any) -> dict[str, Any]:
+    def torch() -> Any:
         from experiments.benchmarks.peers import torch_attribution, torch_vgg
 
-        torch_network = torch_vgg.random_network(config, seed=0)
-        outputs = partial(torch_vgg.outputs, torch_network)
-        arguments = (outputs, list(torch_network.parameters()), x, layers)
-        return {
-            "pytorch": partial(torch_attribution.one_graph, *arguments),
-            "published": partial(torch_attribution.published, *arguments),
-        }
+        peer = torch_vgg.random_network(config, seed=0)
+        outputs = partial(torch_vgg.outputs, peer)
+        sides = {"pytorch": torch_attribution.one_graph, "published": torch_attribution.published}
+        calls = {side: (procedure, outputs) for side, procedure in sides.items()}
+        return peer.state_dict(), list(peer.parameters()), calls
 
-    return Network(VGG, config, schemes(config), layers, state, peers)
+    return Network(VGG, config, schemes(config), layers, torch)
 
 
 main = script(measure, QUICK, about=__doc__)

@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments.common.run import reading
 
-__all__ = ["clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
+__all__ = ["apart", "clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
 __all__ += ["ratio", "script", "summary", "timed"]
 
 
@@ -154,10 +154,15 @@ def own_peak_mb() -> float:
     return round(next(int(line.split()[1]) for line in lines if "VmHWM" in line) * 1024 / 1e6, 1)
 
 
+def apart(work: Callable[..., Any], *args: Any) -> Any:
+    """What the work returns in a fresh process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, args)
+
+
 def peak_mb(work: Callable[..., Any], *args: Any) -> float:
     """Peak resident megabytes of a fresh process that does the work, imports too; Linux alone."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_after, (work, args))
+    return apart(_peak_after, work, args)
 
 
 def _peak_after(work: Callable[..., Any], args: tuple[Any, ...]) -> float:

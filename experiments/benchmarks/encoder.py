@@ -34,30 +34,22 @@ def network(compile: bool) -> Network:
     """The network, and its layer's map in PyTorch."""
     config = TaskonomyConfig()
 
-    def state() -> dict[str, Any]:
-        from experiments.benchmarks.peers import torch_taskonomy
-
-        return torch_taskonomy.random_state(config, seed=0)
-
-    def peers(x: Any) -> dict[str, Any]:
-        import torch
+    def torch() -> Any:
+        from torch import compile as compiled
 
         from experiments.benchmarks.peers import torch_attribution, torch_taskonomy
 
-        tensors = state()
+        state = torch_taskonomy.random_state(config, seed=0)
 
         def outputs(x: Any) -> dict[str, Any]:
-            return {LAYER: torch_taskonomy.encoder(tensors, config, x)[LAYER]}
+            return {LAYER: torch_taskonomy.encoder(state, config, x)[LAYER]}
 
-        calls = {"pytorch": outputs} | (
-            {"torch_compile": torch.compile(outputs)} if compile else {}
-        )
-        return {
-            name: partial(torch_attribution.one_graph, call, (), x, (LAYER,))
-            for name, call in calls.items()
-        }
+        calls = {"pytorch": (torch_attribution.one_graph, outputs)}
+        if compile:
+            calls["torch_compile"] = (torch_attribution.one_graph, compiled(outputs))
+        return state, (), calls
 
-    return Network(TaskonomyEncoder, config, schemes(config), (LAYER,), state, peers)
+    return Network(TaskonomyEncoder, config, schemes(config), (LAYER,), torch)
 
 
 main = script(measure, QUICK, about=__doc__)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,17 +27,15 @@ class Network(NamedTuple):
       config: of it.
       schemes: of its weights' names.
       layers: what is attributed.
-      state: gives random weights by PyTorch's names; needs PyTorch.
-      peers: of images [n, c, h, w] gives {name: call}, each call {layer: [n, c, h, w]} in PyTorch
-        with those weights.
+      torch: gives random weights by name, the parameters that a procedure may ask gradients of, and
+        {side: (procedure of `peers.torch_attribution`, {layer: output} of images)}.
     """
 
     kind: Any
     config: Any
     schemes: Any
     layers: Sequence[str]
-    state: Callable[[], Mapping[str, Any]]
-    peers: Callable[[np.ndarray], dict[str, Callable[[], dict[str, Any]]]]
+    torch: Callable[[], tuple[Mapping[str, Any], Sequence[Any], dict[str, tuple[Any, Any]]]]
 
 
 def engine_line(
@@ -101,7 +100,7 @@ def _ours(network: Network, images: int, size: int) -> tuple[Any, Any, Any]:
         return attribute(run, variables, x, network.layers, recipe)[1]
 
     try:  # so that both sides compute the same
-        tensors = {name: np.asarray(value) for name, value in network.state().items()}
+        tensors = {name: np.asarray(value) for name, value in network.torch()[0].items()}
         variables = convert(kind, config, network.schemes, tensors)
     except ImportError:
         variables = random_variables(kind, config, jax.random.key(0))
@@ -114,7 +113,12 @@ def _peers(network: Network, images: np.ndarray) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    return network.peers(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+    x = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+    _, parameters, sides = network.torch()
+    return {
+        side: partial(procedure, outputs, parameters, x, network.layers)
+        for side, (procedure, outputs) in sides.items()
+    }
 
 
 def _alone(network: Callable[[], Network], images: int, size: int) -> None:

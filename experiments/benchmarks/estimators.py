@@ -10,7 +10,6 @@ too. `alone` includes the decomposition of the features, `shared` is given one, 
 """
 
 import json
-import multiprocessing
 import os
 import resource
 import statistics
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import script, timed
+from experiments.benchmarks.common import apart, script, timed
 from experiments.benchmarks.peers import numpy_estimators as peers
 
 CLOSED = ("leep", "nce", "h_score", "h_score_shrinkage", "logme", "transrate", "gbc_diagonal")
@@ -55,7 +54,7 @@ def measure(
         "load_average_before_after": [load[0], os.getloadavg()[0]],
         "large": {"shape": shape, "seconds": rows},
         "logme_float32_peer": logme_in_float32(shape, rows["logme"]),
-        "logme_peak_mib": {side: peak_memory(side, shape) for side in ("ours", "peer")},
+        "logme_peak_mib": {side: apart(added_memory, side, shape) for side in ("ours", "peer")},
     }
 
 
@@ -165,14 +164,8 @@ def logme_in_float32(shape: tuple[int, int, int], measured: dict[str, Any]) -> d
     }
 
 
-def peak_memory(side: str, shape: tuple[int, int, int]) -> float:
-    """Peak resident MiB that LogME adds to a fresh process that holds the arrays."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_added_memory, (side, shape))
-
-
-def _added_memory(side: str, shape: tuple[int, int, int]) -> float:
+def added_memory(side: str, shape: tuple[int, int, int]) -> float:
+    """Peak resident MiB that LogME adds to this process, which holds the arrays."""
     arrays = data(*shape)
     if side == "ours":
         import jax.numpy as jnp

@@ -34,17 +34,13 @@ def league_figure(entries: Sequence[Entry]) -> "Figure":
 
 def sweep_figure(sweep: Sweep) -> "Figure":
     """An ablation: a line of dots a setting, one colour a column, with intervals."""
-    rows = sweep.rows[::-1]
-    columns = list(rows[0].values)
-    points = {
-        name: [
-            (i + 0.14 * ((len(columns) - 1) / 2 - j), row.values[name])
-            for i, row in enumerate(rows)
-        ]
-        for j, name in enumerate(columns)
-    }
-    labels = [row.label for row in rows]
-    return _dots((7.2, 1.5 + 0.34 * len(rows)), labels, points, COLORS, title=sweep.title)
+    labels = list(sweep.rows)[::-1]
+    columns = list(sweep.rows[labels[0]])
+    points = {}
+    for j, column in enumerate(columns):
+        shift = 0.14 * ((len(columns) - 1) / 2 - j)
+        points[column] = [(i + shift, sweep.rows[one][column]) for i, one in enumerate(labels)]
+    return _dots((7.2, 1.5 + 0.34 * len(labels)), labels, points, COLORS, title=sweep.title)
 
 
 def _dots(

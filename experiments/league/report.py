@@ -43,8 +43,8 @@ def _judged(study: Study, pictures: Path) -> list[str]:
     mixed = league(study, sources="all")
     parts.append(_league("## League, sources of both architectures", mixed, short=True))
     for sweep in ablations(study):
-        rows = [[row.label, *map(str, row.values.values())] for row in sweep.rows]
-        header = ["setting", *sweep.rows[0].values]
+        rows = [[label, *map(str, values.values())] for label, values in sweep.rows.items()]
+        header = ["setting", *next(iter(sweep.rows.values()))]
         parts.append(_table(f"## Ablation: {sweep.title}", header, rows))
         figures.save(figures.sweep_figure(sweep), pictures / f"{sweep.name}.png")
     parts += [_lambda(study, pictures), _counts(study, pictures)]

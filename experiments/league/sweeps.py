@@ -10,7 +10,7 @@ from experiments.league.judge import Score, by_method, correlations, score
 from experiments.league.methods import DOMAINS, Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["Row", "Sweep", "ablations", "lambda_curve", "probe_counts"]
+__all__ = ["Sweep", "ablations", "lambda_curve", "probe_counts"]
 
 NODE, EDGE = "node/gxi-l2sq", "edge/zscore"
 GRID = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -19,19 +19,12 @@ BASE = {"V": (NODE,), "E, z-scored": (EDGE,), "V + E": (NODE, EDGE)}
 Setting = tuple[str, Mapping[str, tuple[str, ...]], Sequence[Pool] | None]
 
 
-class Row(NamedTuple):
-    """A setting: Spearman of the term alone and of both terms, means over targets."""
-
-    label: str
-    values: dict[str, Score]
-
-
 class Sweep(NamedTuple):
-    """One ablation."""
+    """One ablation: by setting, Spearman of each column, means over targets."""
 
     name: str
     title: str
-    rows: tuple[Row, ...]
+    rows: dict[str, dict[str, Score]]
 
 
 def ablations(study: Study) -> tuple[Sweep, ...]:
@@ -88,15 +81,15 @@ def ablations(study: Study) -> tuple[Sweep, ...]:
 
 def _sweep(study: Study, name: str, title: str, rows: Iterable[Setting]) -> Sweep:
     """The settings whose matrices are there."""
-    found = []
-    for label, columns, pools in rows:
-        if study.results.matrices.keys() >= set().union(*columns.values()):
-            values = {
-                column: score(_spearman(study, *((key, 1.0) for key in keys), pools=pools))
-                for column, keys in columns.items()
-            }
-            found.append(Row(label, values))
-    return Sweep(name, title, tuple(found))
+    found = {
+        label: {
+            column: score(_spearman(study, *((key, 1.0) for key in keys), pools=pools))
+            for column, keys in columns.items()
+        }
+        for label, columns, pools in rows
+        if study.results.matrices.keys() >= set().union(*columns.values())
+    }
+    return Sweep(name, title, found)
 
 
 def _spearman(
