@@ -1,6 +1,5 @@
 """What this machine does at best, measured beside a benchmark: the floor under it."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -79,23 +78,21 @@ def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
     traced = jax.make_jaxpr(function)(*args).jaxpr
     # XLA leaves out what no result needs, so it is not part of the floor.
     needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    counts: Counter[tuple[Any, ...]] = Counter()
-    equations: dict[tuple[Any, ...], Any] = {}
+    alike: dict[tuple[Any, ...], list[Any]] = {}
     for eqn in _products(needed):
         shapes = tuple((v.aval.shape, v.aval.dtype.name) for v in eqn.invars)
-        key = (eqn.primitive.name, shapes, str(eqn.params))
-        counts[key] += 1
-        equations[key] = eqn
+        alike.setdefault((eqn.primitive.name, shapes, str(eqn.params)), []).append(eqn)
     rng = np.random.default_rng(0)
     seconds = flops = 0.0
-    for key, eqn in equations.items():
+    for eqn, *others in alike.values():
         arrays = [
             jax.numpy.asarray(rng.normal(size=v.aval.shape), v.aval.dtype) for v in eqn.invars
         ]
         run = jax.jit(lambda *xs, eqn=eqn: eqn.primitive.bind(*xs, **eqn.params))
         compiled = run.lower(*arrays).compile()
-        seconds += counts[key] * best(lambda r=compiled, a=arrays: r(*a))
-        flops += counts[key] * _operations(eqn)
+        count = 1 + len(others)
+        seconds += count * best(lambda r=compiled, a=arrays: r(*a))
+        flops += count * _operations(eqn)
     return {"floor_s": seconds, "gflop": flops / 1e9}
 
 

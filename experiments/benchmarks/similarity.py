@@ -195,8 +195,8 @@ def measure(
     quick: bool = False,
 ) -> dict[str, Any]:
     """The line's content; with `part` that of one side alone, which is for a fresh process."""
-    size = {"total": total, "images": images, "entries": entries, "edges": edges}
-    size |= {"repeats": repeats}
+    size = {"total": total, "images": images, "entries": entries, "edges": edges,
+            "repeats": repeats}  # fmt: skip
     if part:
         return PARTS[part](SimpleNamespace(models=models, **size))
     load = os.getloadavg()[0]

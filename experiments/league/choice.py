@@ -19,6 +19,7 @@ from experiments.league.study import Pool, Study
 
 __all__ = ["LAMBDAS", "Choice", "candidates", "choose", "halves", "lambda_rules"]
 
+V, E = ("node/gxi-l2sq", 1.0), ("edge/zscore", 1.0)
 LAMBDAS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -65,13 +66,13 @@ def choose(study: Study, options: Mapping[str, Similarity]) -> Choice:
     return Choice(selection, held_out, chosen, followed)
 
 
-def lambda_rules(study: Study, node: str, edge: str) -> dict[str, Similarity]:
+def lambda_rules(study: Study) -> dict[str, Similarity]:
     """Fixed lambdas, the edges alone, and the label-free rule that balances both terms."""
-    nodes, edges = (f"node/{node}", 1.0), f"edge/{edge}"
     rules = {
-        f"lambda = {lam:g}": by_method(study, Method("", (nodes, (edges, lam)))) for lam in LAMBDAS
+        f"lambda = {lam:g}": by_method(study, Method("", (V, ("edge/zscore", lam))))
+        for lam in LAMBDAS
     }
-    terms = [Method("", (part,)) for part in (nodes, (edges, 1.0))]
+    terms = [Method("", (part,)) for part in (V, E)]
     rules["edges alone"] = by_method(study, terms[1])
     rules["balanced: sd(V) / sd(E) over the sources"] = fused(study, terms, by="z")
     return rules
@@ -81,27 +82,26 @@ def candidates(study: Study) -> dict[str, Similarity]:
     """What might do better than DEPARA without labels, equal weights throughout."""
     all_edges = tuple((f"edge/zscore{at}", 1 / 3) for at in ("@block1", "@block2", ""))
     all_nodes = tuple((f"node/gxi-l2sq{at}", 1 / 3) for at in ("@block1", "@block2", ""))
-    edge, node = ("edge/zscore", 1.0), ("node/gxi-l2sq", 1.0)
     dds, rsa = ("pair/dds_laplacian", 1.0), ("pair/rsa", 1.0)
     single = {
-        "`paper`: V + raw E": (node, ("edge/raw", 1.0)),
-        "`default`: V + z-scored E": (node, edge),
-        "E alone, z-scored": (edge,),
-        "V of 8 x 8 maps + E": (("node/gxi-l2sq-grid8", 1.0), edge),
-        "V averaged over channels + E": (("node/gxi-l2sq-mean", 1.0), edge),
-        "V of the largest activations + E": (("node/gxi-max", 1.0), edge),
-        "V by integrated gradients + E": (("node/ig-l2sq", 1.0), edge),
-        "V of the largest activations by integrated gradients + E": (("node/ig-max", 1.0), edge),
+        "`paper`: V + raw E": (V, ("edge/raw", 1.0)),
+        "`default`: V + z-scored E": (V, E),
+        "E alone, z-scored": (E,),
+        "V of 8 x 8 maps + E": (("node/gxi-l2sq-grid8", 1.0), E),
+        "V averaged over channels + E": (("node/gxi-l2sq-mean", 1.0), E),
+        "V of the largest activations + E": (("node/gxi-max", 1.0), E),
+        "V by integrated gradients + E": (("node/ig-l2sq", 1.0), E),
+        "V of the largest activations by integrated gradients + E": (("node/ig-max", 1.0), E),
         "E of three layers": all_edges,
         "V + E of three layers": (*all_nodes, *all_edges),
-        "V + E of three layers (V of the last)": (node, *all_edges),
-        "ModelGiF + E": (("pair/modelgif", 1.0), edge),
+        "V + E of three layers (V of the last)": (V, *all_edges),
+        "ModelGiF + E": (("pair/modelgif", 1.0), E),
         "DDS, Laplacian": (dds,),
-        "V + DDS, Laplacian": (node, dds),
+        "V + DDS, Laplacian": (V, dds),
         "RSA": (rsa,),
     }
     found = {title: by_method(study, Method(title, parts)) for title, parts in single.items()}
-    members = [Method("", (part,)) for part in (node, edge, rsa, ("pair/cka_linear", 1.0), dds)]
+    members = [Method("", (part,)) for part in (V, E, rsa, ("pair/cka_linear", 1.0), dds)]
     found["rank fusion of V and E"] = fused(study, members[:2], by="rank")
     found["rank fusion of V, E, RSA, CKA, DDS"] = fused(study, members, by="rank")
     return found

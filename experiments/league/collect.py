@@ -40,7 +40,12 @@ def collect(
         ahp=_affinities(config, transfer, names),
         knn=np.stack([one.knn for one in ordered]),
         probe=np.stack([one.probe for one in ordered]),
-        quality=np.array([_quality(trained[name]) for name in names]),
+        quality=np.array(
+            [
+                one.get("validation_loss", 1.0) / one.get("trivial_loss", 1.0)
+                for one in (trained[name] for name in names)
+            ]
+        ),
         matrices={key: matrix.values for key, matrix in matrices[1].items()},
         seconds={key: matrix.seconds for key, matrix in matrices[1].items()},
         sweep={},
@@ -50,12 +55,6 @@ def collect(
     )
     assert results.trained == matrices[0], "the matrices are of other networks"
     return dataclasses.replace(results, sweep=_sweep_scores(results, sweep))
-
-
-def _quality(result: Mapping[str, Any]) -> float:
-    return (
-        result["validation_loss"] / result["trivial_loss"] if "validation_loss" in result else 1.0
-    )
 
 
 def _affinities(

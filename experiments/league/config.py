@@ -1,6 +1,7 @@
 """What a study is made of, as one frozen, hashable value."""
 
 import dataclasses
+from functools import partial
 from typing import NamedTuple
 
 from depara_jax.errors import DeparaError
@@ -120,18 +121,14 @@ class StudyConfig:
         )
 
 
+_plain = partial(EncoderConfig, block="plain", output_activation="linear")
 FULL = StudyConfig(
     architectures=(
         # Shortcuts and a last ReLU as in the packaged zoo; and neither (so that channel signs are
         # arbitrary). Two blocks and an early stride, half the packaged encoder's cost: there are
         # a hundred of them to train.
         ("residual", EncoderConfig(widths=(16, 24), strides=(2, 1))),
-        (
-            "plain",
-            EncoderConfig(
-                block="plain", widths=(16, 24), strides=(2, 1), output_activation="linear"
-            ),
-        ),
+        ("plain", _plain(widths=(16, 24), strides=(2, 1))),
     ),
     # Rotation stays at chance on these patches and jigsaw next to it (README.md of mini_taskonomy).
     tasks=tuple(name for name in TASKS if name not in ("rotation", "jigsaw")),
@@ -139,12 +136,7 @@ FULL = StudyConfig(
 QUICK = StudyConfig(
     architectures=(
         ("residual", EncoderConfig(widths=(4, 6), strides=(1, 2), features=4)),
-        (
-            "plain",
-            EncoderConfig(
-                block="plain", widths=(6,), strides=(2,), features=4, output_activation="linear"
-            ),
-        ),
+        ("plain", _plain(widths=(6,), strides=(2,), features=4)),
     ),
     tasks=("edges", "saturation", "photograph", "noise_level"),
     seeds=2,

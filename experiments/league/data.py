@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
@@ -39,15 +38,9 @@ TEXTURES = ("brick", "grass", "gravel")
 class Images(NamedTuple):
     """Patches [n, 48, 48, 3] to train and judge on, and [n, 32, 32, 3] to probe."""
 
-    train: Data
-    validation: Data
+    data: tuple[Data, Data]  # training and validation
     probe: Probe
-    fingerprint: str
-
-    @property
-    def data(self) -> tuple[Data, Data]:
-        """Training and validation patches, which the fingerprint is of."""
-        return self.train, self.validation
+    fingerprint: str  # of `data`
 
 
 def load_images(spec: str, *, probe_images: int) -> Images:
@@ -61,27 +54,26 @@ def load_images(spec: str, *, probe_images: int) -> Images:
       DeparaError: the images cannot be read, or give too few patches.
     """
     if spec == "photographs":
-        train, validation = load_data()
+        data = load_data()
         # A finer grid than the packaged probe set's, for more than its 480 patches; they overlap.
         stride = SIZE if probe_images <= 480 else SIZE // 4
         count = -(-probe_images // len(photographs.NAMES)) + 8
         probe = photographs.patches("probe", stride=stride, per_photograph=count).images
     else:
-        first, second, probe = _of_others(spec, probe_images)
-        train, validation = (Data(x, jnp.zeros(len(x), jnp.int32)) for x in (first, second))
+        data, probe = _of_others(spec, probe_images)
     if len(probe) < probe_images:
         raise DeparaError(
             f"--data {spec}: its probe images give {len(probe)} patches of {SIZE} pixels, "
             f"{probe_images} are needed; give more or larger images"
         )
     digest = hashlib.sha256()
-    for part in (train, validation):
+    for part in data:
         digest.update(np.asarray(part.images).tobytes())
     fingerprint = digest.hexdigest()[:16]
-    return Images(train, validation, Probe.from_arrays(probe[:probe_images]), fingerprint)
+    return Images(data, Probe.from_arrays(probe[:probe_images]), fingerprint)
 
 
-def _of_others(spec: str, probe_images: int) -> tuple[jax.Array, jax.Array, np.ndarray]:
+def _of_others(spec: str, probe_images: int) -> tuple[tuple[Data, Data], np.ndarray]:
     """Patches of each split of images that are not packaged."""
     source = ProbeSpec.parse(spec).open()
     rows = sorted(range(source.size), key=lambda i: hashlib.sha256(f"0:{i}".encode()).digest())
@@ -89,13 +81,13 @@ def _of_others(spec: str, probe_images: int) -> tuple[jax.Array, jax.Array, np.n
     parts = np.split(np.array(rows), bounds)
     if min(map(len, parts)) < 1:
         raise DeparaError(f"--data {spec}: {source.size} images are too few; at least 8 are needed")
-    train, validation, probe = (
-        _patches([source.read(int(row))[1] for row in chosen], side, count)
-        for chosen, side, count in zip(
-            parts, (PATCH, PATCH, SIZE), (*PATCHES, probe_images), strict=True
-        )
+    sizes = zip((PATCH, PATCH, SIZE), (*PATCHES, probe_images), strict=True)
+    *others, probe = (
+        _patches([source.read(int(row))[1] for row in chosen], *size)
+        for chosen, size in zip(parts, sizes, strict=True)
     )
-    return jnp.asarray(train), jnp.asarray(validation), probe
+    train, validation = (Data(jnp.asarray(x), jnp.zeros(len(x), jnp.int32)) for x in others)
+    return (train, validation), probe
 
 
 def _patches(images: Sequence[np.ndarray], side: int, count: int) -> UInt8[np.ndarray, "n s s 3"]:

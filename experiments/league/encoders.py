@@ -15,15 +15,9 @@ from typing import Any, NamedTuple
 import jax
 
 from depara_jax.errors import DeparaError
+from depara_jax.models import port
 from depara_jax.models.encoder import Encoder as Network
 from depara_jax.models.model import Model
-from depara_jax.models.port import (
-    convert,
-    flatten_variables,
-    port_model,
-    port_spec,
-    random_variables,
-)
 from depara_jax.weights.readers import read_tensors, write_safetensors
 from experiments.common.cells import Cells
 from experiments.league.config import RANDOM, READOUT_SEED, Encoder, StudyConfig
@@ -90,13 +84,13 @@ def train_encoders(run: Run) -> dict[str, dict[str, Any]]:
         def make(encoder: Encoder = encoder) -> dict[str, Any]:
             if encoder.task == RANDOM:
                 shape = run.config.shape(encoder.architecture)
-                variables = random_variables(Network, shape, key_of(encoder))
+                variables = port.random_variables(Network, shape, key_of(encoder))
                 result = {"seconds": 0.0}
             else:
                 variables, result = _train(run, encoder, trivial(encoder.task))
             path = run.cells.path(encoder_file(encoder, "encoder.safetensors"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_safetensors(path, flatten_variables(variables))
+            write_safetensors(path, port.flatten_variables(variables))
             return result
 
         results[encoder.name] = run.cells.get(
@@ -110,18 +104,18 @@ def load_encoder(run: Run, encoder: Encoder) -> Model:
     """A trained network as the library's `Model`."""
     path = run.cells.path(encoder_file(encoder, "encoder.safetensors"))
     shape = run.config.shape(encoder.architecture)
-    variables = convert(Network, shape, (), read_tensors(path), source=f"weights file {path}")
-    spec = port_spec(shape, name=encoder.name, task=encoder.task)
-    return port_model(Network, shape, variables=variables, spec=spec)
+    variables = port.convert(Network, shape, (), read_tensors(path), source=f"weights file {path}")
+    spec = port.port_spec(shape, name=encoder.name, task=encoder.task)
+    return port.port_model(Network, shape, variables=variables, spec=spec)
 
 
 def _train(run: Run, encoder: Encoder, trivial: Scores) -> tuple[Any, dict[str, Any]]:
     """The network's variables, and what is said of it."""
     task, training = task_named(encoder.task), run.config.training(encoder.architecture)
     started = time.perf_counter()
-    one = fit(task, run.images.train, training, key_of(encoder))
+    one = fit(task, run.images.data[0], training, key_of(encoder))
     seconds = time.perf_counter() - started
-    scores = evaluate(task, one, run.images.validation, training)
+    scores = evaluate(task, one, run.images.data[1], training)
     if not math.isfinite(scores.loss):
         raise DeparaError(f"{encoder.name}: the validation loss is not finite; lower the rate")
     said = {

@@ -5,13 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from depara_jax.evaluation import (
-    GroundTruth,
-    bootstrap_over_targets,
-    precision_at_k,
-    rank_correlations,
-    regret_at_k,
-)
+from depara_jax import evaluation
 from experiments.common.tables import with_interval
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
@@ -75,15 +69,15 @@ def judge(
     return {metric: np.mean(values, axis=0) for metric, values in found.items()}
 
 
-def _metric(metric: str, matrix: np.ndarray, truth: GroundTruth) -> np.ndarray:
+def _metric(metric: str, matrix: np.ndarray, truth: evaluation.GroundTruth) -> np.ndarray:
     candidates = int(truth.pairs.sum(1).min())
     if metric.startswith("P@"):
         cut = min(int(metric[2:]), candidates)
         relevant = min(RELEVANT, max(1, candidates // 3))
-        return precision_at_k(matrix, truth, relevant=relevant, ks=[cut])[:, 0]
+        return evaluation.precision_at_k(matrix, truth, relevant=relevant, ks=[cut])[:, 0]
     if metric == "regret@1":
-        return regret_at_k(matrix, truth, ks=[1])[:, 0]
-    return np.nan_to_num(rank_correlations(matrix, truth, method=metric))
+        return evaluation.regret_at_k(matrix, truth, ks=[1])[:, 0]
+    return np.nan_to_num(evaluation.rank_correlations(matrix, truth, method=metric))
 
 
 def correlations(study: Study, similarity: Similarity, **which: Any) -> np.ndarray:
@@ -93,5 +87,5 @@ def correlations(study: Study, similarity: Similarity, **which: Any) -> np.ndarr
 
 def score(per_target: np.ndarray) -> Score:
     """Mean and 95% interval over the draw of targets."""
-    interval = bootstrap_over_targets(per_target)
+    interval = evaluation.bootstrap_over_targets(per_target)
     return Score(float(per_target.mean()), float(interval.low), float(interval.high))

@@ -148,6 +148,7 @@ def configuration(options: Options, changes: dict[str, Any]) -> StudyConfig:
 
 def _meta(options: Options, run: Run) -> dict[str, Any]:
     config, images = run.config, run.images
+    train, validation = images.data
     counts = {}
     for architecture, _ in config.architectures:
         model = load_encoder(run, Encoder(config.tasks[0], architecture, 0))
@@ -157,7 +158,7 @@ def _meta(options: Options, run: Run) -> dict[str, Any]:
         + (" --quick" if options.quick else "")
         + (f" --data {options.data}" if options.data != PHOTOGRAPHS else ""),
         "backend": f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {os.cpu_count()} cores",
-        "images": f"{len(images.train.images)} training, {len(images.validation.images)} "
+        "images": f"{len(train.images)} training, {len(validation.images)} "
         f"validation and {len(images.probe)} probe patches ({images.fingerprint})",
         "parameters": counts,
         "config": dataclasses.asdict(config),

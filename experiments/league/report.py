@@ -48,7 +48,7 @@ def _judged(study: Study, pictures: Path) -> list[str]:
         parts.append(_table(f"## Ablation: {sweep.title}", header, rows))
         figures.save(figures.sweep_figure(sweep), pictures / f"{sweep.name}.png")
     parts += [_lambda(study, pictures), _counts(study, pictures)]
-    rules = choose(study, lambda_rules(study, "gxi-l2sq", "zscore"))
+    rules = choose(study, lambda_rules(study))
     parts.append(_choice("## Rules for lambda, held out", study, rules, "lambda = 1"))
     if "node/ig-max" in study.results.matrices:
         tried = choose(study, candidates(study))

@@ -7,12 +7,14 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from jaxtyping import Float
 
 from depara_jax.data.probes import Probe
 from depara_jax.errors import DeparaError
@@ -23,17 +25,14 @@ from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
 from depara_jax.selection.models import compare_models
 from depara_jax.walk import layer_features
-from experiments.league.config import StudyConfig
 from experiments.league.data import domain_probe
 from experiments.league.encoders import Run, load_encoder
-from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES, Term
+from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES
 
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
 PROBE_COUNTS = (10, 20, 50, 100, 200, 500, 1000)
 PROBE_DRAWS = 3
-
-Job = Callable[[Sequence[Model]], np.ndarray]
 
 
 class Matrix(NamedTuple):
@@ -57,27 +56,25 @@ def compute_matrices(
       "pair/NAME", and "DOMAIN:node/NAME".
     """
     config, models = run.config, _trained(run)
-    base = run.images.probe.subset(range(config.probe_images))
     needed = {key for method in METHODS for key, _ in method.parts} | {"node/ig-l2sq"}
-    todo = {
-        key: (job, base.fingerprint)
-        for key, job in _jobs(config, base).items()
-        if config.ablations or key in needed
-    }
+    keys = [f"node/{name}" for name in NODES] + [f"edge/{name}" for name in EDGES]
+    keys += [f"pair/{name}" for name in (*ESTIMATED, "modelgif")]
+    base = run.images.probe.subset(range(config.probe_images))
+    todo = {key: (key, base) for key in keys if config.ablations or key in needed}
     others = DOMAINS[1:] if config.ablations else DOMAINS[-1:]
     for domain in others if domains else ():
         other = domain_probe(domain, config.probe_images)
-        jobs = _jobs(config, other)
         for key in ("node/gxi-l2sq", "edge/zscore"):
-            todo[f"{domain}:{key}"] = (jobs[key], other.fingerprint)
+            todo[f"{domain}:{key}"] = (key, other)
     matrices = {}
     # The league's own first, for a run that is stopped.
-    for key in sorted(todo, key=lambda key: key not in needed):
-        job, fingerprint = todo[key]
-        name = f"scores/{key.replace('/', '-').replace(':', '--')}.npz"
-        content = _named(run, name, lambda j=job: _timed(j, models)._asdict(), fingerprint)
-        matrices[key] = Matrix(content["values"], float(content["seconds"]))
-        run.line(f"{key}: {matrices[key].seconds:.3f} s a network")
+    for name in sorted(todo, key=lambda name: name not in needed):
+        key, probe = todo[name]
+        file = f"scores/{name.replace('/', '-').replace(':', '--')}.npz"
+        job = partial(_similarities, key, probe=probe, steps=config.path_steps)
+        content = _named(run, file, lambda j=job: _timed(j, models)._asdict(), probe.fingerprint)
+        matrices[name] = Matrix(content["values"], float(content["seconds"]))
+        run.line(f"{name}: {matrices[name].seconds:.3f} s a network")
     return tuple(model.name for model in models), matrices
 
 
@@ -102,40 +99,27 @@ def _named(
     return content
 
 
-def _jobs(config: StudyConfig, probe: Probe) -> dict[str, Job]:
-    """Everything that is computed on one probe set."""
-    jobs: dict[str, Job] = {}
-    for prefix, terms in (("node", NODES), ("edge", EDGES)):
-        for name, term in terms.items():
-            jobs[f"{prefix}/{name}"] = _term_job(term, probe, config.path_steps)
-    for name in ESTIMATED:
-        jobs[f"pair/{name}"] = lambda models, n=name: estimate_pairs(n, _features(models, probe))
-    jobs["pair/modelgif"] = lambda models: modelgif_pairs(
-        [Partial(_reader(m.forward, m.spec.encoder), m.variables) for m in models],
-        probe.array(models[0].spec.input),
-        steps=config.path_steps,
-    )
-    return jobs
+def _similarities(
+    key: str, models: Sequence[Model], probe: Probe, steps: int
+) -> Float[np.ndarray, "m m"]:
+    """The matrix of a key."""
+    kind, name = key.split("/")
+    if name == "modelgif":
+        networks = [Partial(_reader(m.forward, m.spec.encoder), m.variables) for m in models]
+        return modelgif_pairs(networks, probe.array(models[0].spec.input), steps=steps)
+    if kind == "pair":
+        return estimate_pairs(name, _features(models, probe))
+    term = (NODES if kind == "node" else EDGES)[name]
+    integrated = term.recipe.attribution == "integrated_gradients"
+    recipe = term.recipe.replace(steps=steps) if integrated else term.recipe
+    similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe)
+    return np.asarray(getattr(similarity, kind), np.float64)
 
 
 @functools.cache
 def _reader(forward: Callable[..., Any], layer: str) -> Callable[[Any, Any], jax.Array]:
     """(variables, images) -> the layer: one function, so one program, for each architecture."""
     return lambda variables, images: forward(variables, images)[layer]
-
-
-def _term_job(term: Term, probe: Probe, steps: int) -> Job:
-    recipe = term.recipe
-    if recipe.attribution == "integrated_gradients":
-        recipe = recipe.replace(steps=steps)
-
-    def job(models: Sequence[Model]) -> np.ndarray:
-        similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe)
-        part = similarity.node if recipe.uses_nodes else similarity.edge
-        assert part is not None
-        return np.asarray(part, np.float64)
-
-    return job
 
 
 def _at(model: Model, layer: str) -> Model:
@@ -151,7 +135,7 @@ def _features(models: Sequence[Model], probe: Probe) -> list[np.ndarray]:
     return [layer_features(m, probe, [m.spec.encoder])[m.spec.encoder] for m in models]
 
 
-def _timed(job: Job, models: Sequence[Model]) -> Matrix:
+def _timed(job: Callable[[Sequence[Model]], np.ndarray], models: Sequence[Model]) -> Matrix:
     """The matrix, timed after one network of each architecture has compiled the programs."""
     first = {model.spec.architecture: model for model in models}
     job(list(first.values()))

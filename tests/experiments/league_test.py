@@ -328,12 +328,12 @@ def test_a_folder_is_split_image_by_image(folder):
     images = data.load_images(str(folder), probe_images=8)
     parts = [
         {int(v) for v in np.asarray(part)[..., 0].reshape(-1)}
-        for part in (images.train.images, images.validation.images)
+        for part in (one.images for one in images.data)
     ]
     probe = {int(images.probe.thumbnail(i)[..., 0].max()) for i in range(len(images.probe))}
     assert not parts[0] & parts[1]
     assert not probe & (parts[0] | parts[1])
-    assert images.train.images.shape[1:] == (48, 48, 3)
+    assert images.data[0].images.shape[1:] == (48, 48, 3)
     with pytest.raises(DeparaError, match="give more or larger images"):
         data.load_images(str(folder), probe_images=1000)
 

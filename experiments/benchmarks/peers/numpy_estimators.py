@@ -5,6 +5,8 @@ loop over the classes, float64 as those codes use. LogME keeps the common code's
 has the determinant's missing term, so that the values can be compared.
 """
 
+import itertools
+
 import numpy as np
 
 
@@ -81,13 +83,11 @@ def gbc_diagonal(features: np.ndarray, labels: np.ndarray) -> float:
         means.append(rows.mean(axis=0))
         variances.append(np.maximum(rows.var(axis=0), 1e-4))
     total = 0.0
-    for i in range(len(means)):
-        for j in range(len(means)):
-            if i != j:
-                pooled = (variances[i] + variances[j]) / 2
-                apart = 0.125 * ((means[i] - means[j]) ** 2 / pooled).sum()
-                logs = np.log(pooled) - 0.5 * np.log(variances[i]) - 0.5 * np.log(variances[j])
-                total += np.exp(-apart - 0.5 * logs.sum())
+    for i, j in itertools.permutations(range(len(means)), 2):
+        pooled = (variances[i] + variances[j]) / 2
+        apart = 0.125 * ((means[i] - means[j]) ** 2 / pooled).sum()
+        logs = np.log(pooled) - 0.5 * np.log(variances[i]) - 0.5 * np.log(variances[j])
+        total += np.exp(-apart - 0.5 * logs.sum())
     return float(-total)
 
 
