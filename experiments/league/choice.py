@@ -68,13 +68,9 @@ def choose(study: Study, options: Mapping[str, Similarity]) -> Choice:
 
 def lambda_rules(study: Study) -> dict[str, Similarity]:
     """Fixed lambdas, the edges alone, and the label-free rule that balances both terms."""
-    rules = {
-        f"lambda = {lam:g}": by_method(study, Method("", (V, ("edge/zscore", lam))))
-        for lam in LAMBDAS
-    }
-    terms = [Method("", (part,)) for part in (V, E)]
-    rules["edges alone"] = by_method(study, terms[1])
-    rules["balanced: sd(V) / sd(E) over the sources"] = fused(study, terms, by="z")
+    rules = {f"lambda = {lam:g}": by_method(study, (V, ("edge/zscore", lam))) for lam in LAMBDAS}
+    rules["edges alone"] = by_method(study, (E,))
+    rules["balanced: sd(V) / sd(E) over the sources"] = fused(study, [(V,), (E,)], by="z")
     return rules
 
 
@@ -100,8 +96,8 @@ def candidates(study: Study) -> dict[str, Similarity]:
         "V + DDS, Laplacian": (V, dds),
         "RSA": (rsa,),
     }
-    found = {title: by_method(study, Method(title, parts)) for title, parts in single.items()}
-    members = [Method("", (part,)) for part in (V, E, rsa, ("pair/cka_linear", 1.0), dds)]
+    found = {title: by_method(study, parts) for title, parts in single.items()}
+    members = [(part,) for part in (V, E, rsa, ("pair/cka_linear", 1.0), dds)]
     found["rank fusion of V and E"] = fused(study, members[:2], by="rank")
     found["rank fusion of V, E, RSA, CKA, DDS"] = fused(study, members, by="rank")
     return found

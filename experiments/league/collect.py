@@ -10,7 +10,6 @@ import numpy as np
 from depara_jax.evaluation import ordinal_ahp
 from experiments.league.config import Encoder, StudyConfig
 from experiments.league.judge import by_method, correlations
-from experiments.league.methods import Method
 from experiments.league.results import Results
 from experiments.league.scores import Matrix
 from experiments.league.study import Study
@@ -75,7 +74,7 @@ def _affinities(
 def _sweep_scores(results: Results, sweep: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The probe sweep's matrices as Spearman correlations with the truth [3, t], a target each."""
     terms = ("node",), ("edge",), ("node", "edge")
-    methods = [Method("+".join(keys), tuple((key, 1.0) for key in keys)) for keys in terms]
+    methods = [tuple((key, 1.0) for key in keys) for keys in terms]
     found = {}
     draws = {key.split(":")[0] for key in sweep}
     for draw in sorted(draws, key=lambda key: tuple(map(int, key.split("/")))):

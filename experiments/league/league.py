@@ -49,13 +49,13 @@ def league(study: Study, *, sources: str = "same") -> tuple[Entry, ...]:
     pools, results = study.pools(sources=sources), study.results
     rows: list[Row] = [
         (
-            method.title,
+            title,
             "label-free",
             by_method(study, method),
-            sum(results.seconds[key] for key, _ in method.parts),
+            sum(results.seconds[key] for key, _ in method),
         )
-        for method in METHODS
-        if all(key in results.matrices for key, _ in method.parts)
+        for title, method in METHODS.items()
+        if all(key in results.matrices for key, _ in method)
     ]
     rows += _priors(study)
     if len({*pools[0].sources}) < 2:  # within one architecture all networks are of one size

@@ -22,7 +22,7 @@ from experiments.league.collect import collect
 from experiments.league.config import FULL, QUICK, Encoder, StudyConfig
 from experiments.league.data import ON_PACKAGED_ONLY, load_images
 from experiments.league.encoders import Run, fine_tune, load_encoder, train_encoders
-from experiments.league.methods import METHODS
+from experiments.league.methods import MATRICES
 from experiments.league.report import write_report
 from experiments.league.results import load_results, save_results
 from experiments.league.scores import compute_matrices, probe_sweep
@@ -95,7 +95,6 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
         "encoders, sum of wall seconds": sum(one["seconds"] for one in trained.values()),
         "transfer, sum of wall seconds": sum(one.seconds for one in transfer.values()),
     }
-    league_keys = tuple(key for method in METHODS for key, _ in method.parts)
     tuned: dict[tuple[str, str], float] = {}
     # Once without the fine-tuned pairs, so that tables are there while these are made.
     for last in (False, True):
@@ -104,7 +103,7 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
             clock.ends("fine-tune")
         meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
         results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
-        save_results(cells.path("results.npz"), results, across=league_keys)
+        save_results(cells.path("results.npz"), results, across=MATRICES)
         if options.until == STAGES[-1] and (last or not options.quick):
             # From the file, so that what is shown is what anybody gets from it.
             write_report(load_results(cells.path("results.npz")), options.output)

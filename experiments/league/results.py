@@ -8,7 +8,7 @@ for the league's methods the block between architectures, as 16-bit fractions of
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Results:
 _ARRAYS = ("losses", "ahp", "knn", "probe", "quality", "fine_tuned")
 
 
-def save_results(path: Path, results: Results, *, across: tuple[str, ...] = ()) -> None:
+def save_results(path: Path, results: Results, *, across: Collection[str] = ()) -> None:
     """Writes the file, in one piece.
 
     Args:

@@ -27,7 +27,7 @@ from depara_jax.selection.models import compare_models
 from depara_jax.walk import layer_features
 from experiments.league.data import domain_probe
 from experiments.league.encoders import Run, load_encoder
-from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES
+from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, MATRICES, NODES
 
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
@@ -56,7 +56,7 @@ def compute_matrices(
       "pair/NAME", and "DOMAIN:node/NAME".
     """
     config, models = run.config, _trained(run)
-    needed = {key for method in METHODS for key, _ in method.parts} | {"node/ig-l2sq"}
+    needed = MATRICES | {"node/ig-l2sq"}
     keys = [f"node/{name}" for name in NODES] + [f"edge/{name}" for name in EDGES]
     keys += [f"pair/{name}" for name in (*ESTIMATED, "modelgif")]
     base = run.images.probe.subset(range(config.probe_images))

@@ -147,5 +147,5 @@ class Study:
         sources = self.candidates(pool)
         asking = [Encoder(e.task, pool.architecture, pool.target_seed) for e in sources]
         block = np.ix_([self.place[e] for e in asking], [self.place[e] for e in sources])
-        parts = [weight * self.results.matrices[key][block] for key, weight in method.parts]
+        parts = [weight * self.results.matrices[key][block] for key, weight in method]
         return np.sum(parts, axis=0)

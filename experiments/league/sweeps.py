@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.league.judge import Score, by_method, correlations, score
-from experiments.league.methods import DOMAINS, Method
+from experiments.league.methods import DOMAINS
 from experiments.league.study import Pool, Study
 
 __all__ = ["Sweep", "ablations", "lambda_curve", "probe_counts"]
@@ -96,7 +96,7 @@ def _spearman(
     study: Study, *parts: tuple[str, float], pools: Sequence[Pool] | None = None
 ) -> np.ndarray:
     """Of each target [t], by the sum of weighted matrices."""
-    return correlations(study, by_method(study, Method("", parts)), pools=pools)
+    return correlations(study, by_method(study, parts), pools=pools)
 
 
 def _terms(study: Study, name: str, title: str, kind: str, choices: dict[str, str]) -> Sweep:
