@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from experiments.league.judge import Score, Similarity, by_method, correlations, score
+from experiments.league.judge import Similarity, by_method, correlations
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
@@ -37,10 +37,6 @@ class Choice(NamedTuple):
     held_out: Mapping[str, np.ndarray]
     chosen: tuple[str, ...]
     followed: np.ndarray
-
-    def against(self, title: str, reference: str) -> Score:
-        """Paired difference on the held-out halves."""
-        return score(self.held_out[title] - self.held_out[reference])
 
 
 def halves(study: Study) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:

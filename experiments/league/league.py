@@ -12,9 +12,10 @@ from experiments.league.methods import METHODS
 from experiments.league.study import Pool, Study
 from experiments.mini_taskonomy.tasks import TASKS
 
-__all__ = ["BASELINE", "Entry", "league", "reproducibility"]
+__all__ = ["AHP", "DIFFERENCE", "Entry", "league", "reproducibility"]
 
 BASELINE = "E alone, z-scored"  # what every row is compared with, target by target
+AHP, DIFFERENCE = "Spearman, AHP", f"Spearman minus `{BASELINE}`"
 DRAWS = 8  # of the random breaks of ties
 Row = tuple[str, str, Similarity, float | None]  # title, kind, similarity, seconds a network
 
@@ -25,17 +26,14 @@ class Entry(NamedTuple):
     Attributes:
       title: the method.
       kind: "label-free", "prior", "labels" or "reference".
-      scores: {metric: mean with interval over targets}.
-      ahp: mean Spearman against Taskonomy's ordinal affinities.
-      difference: Spearman minus the baseline's, paired over targets.
+      scores: {metric: mean with interval over targets}; `AHP` is Spearman against Taskonomy's
+        ordinal affinities, `DIFFERENCE` Spearman minus the baseline's, paired over targets.
       seconds: a network, None where it costs nothing.
     """
 
     title: str
     kind: str
     scores: dict[str, Score]
-    ahp: Score
-    difference: Score
     seconds: float | None
 
 
@@ -62,17 +60,18 @@ def league(study: Study, *, sources: str = "same") -> tuple[Entry, ...]:
         rows = [row for row in rows if row[0] != "prior: parameter count"]
     found = {title: judge(study, similarity, pools=pools) for title, _, similarity, _ in rows}
     base = found[BASELINE]["spearman"]
+    for title, _, similarity, _ in rows:
+        # Ordinal affinities are defined within one architecture and seed.
+        found[title][AHP] = correlations(study, similarity, ahp=True)
+        found[title][DIFFERENCE] = found[title]["spearman"] - base
     entries = [
         Entry(
             title,
             kind,
             {metric: score(values) for metric, values in found[title].items()},
-            # Ordinal affinities are defined within one architecture and seed.
-            score(correlations(study, similarity, ahp=True)),
-            score(found[title]["spearman"] - base),
             seconds,
         )
-        for title, kind, similarity, seconds in rows
+        for title, kind, _, seconds in rows
     ]
     entries.sort(key=lambda e: (e.kind == "reference", -e.scores["spearman"].mean))
     return tuple(entries)

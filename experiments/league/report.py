@@ -12,7 +12,7 @@ from experiments.league import figures
 from experiments.league.choice import Choice, candidates, choose, halves, lambda_rules
 from experiments.league.config import RANDOM
 from experiments.league.judge import METRICS, score
-from experiments.league.league import BASELINE, Entry, league, reproducibility
+from experiments.league.league import AHP, DIFFERENCE, Entry, league, reproducibility
 from experiments.league.results import Results
 from experiments.league.study import Study
 from experiments.league.sweeps import ablations, lambda_curve, probe_counts
@@ -25,7 +25,6 @@ DEFAULT = "`default`: V + z-scored E"
 def write_report(results: Results, folder: Path) -> None:
     """Writes tables.md and figures/*.png."""
     study = Study(results)
-    folder.mkdir(parents=True, exist_ok=True)
     parts = [_head(study), _targets(study), _fine_tuned(study)]
     if len(study.targets) >= 4:
         parts += _judged(study, folder / "figures")
@@ -96,14 +95,13 @@ def _targets(study: Study) -> str:
 
 
 def _league(title: str, entries: Sequence[Entry], *, short: bool = False) -> str:
+    metrics = [*METRICS, *([] if short else [AHP]), DIFFERENCE]
     rows = []
     for entry in entries:
         seconds = "" if entry.seconds is None else f"{entry.seconds:.3f}"
-        values = [str(entry.scores[metric]) for metric in METRICS]
-        extra = [] if short else [str(entry.ahp)]
-        rows.append([entry.title, entry.kind, *values, *extra, str(entry.difference), seconds])
-    header = ["method", "needs", *METRICS, *([] if short else ["Spearman, AHP"])]
-    header += [f"Spearman minus `{BASELINE}`", "s a network"]
+        scores = [str(entry.scores[metric]) for metric in metrics]
+        rows.append([entry.title, entry.kind, *scores, seconds])
+    header = ["method", "needs", *metrics, "s a network"]
     return _table(title, header, rows)
 
 
@@ -145,7 +143,7 @@ def _choice(title: str, study: Study, choice: Choice, reference: str) -> str:
         selected = [f"{half[option]:.3f}" for half in choice.selection]
         marks = [f"fold {i + 1}" for i, name in enumerate(choice.chosen) if name == option]
         held_out = str(score(choice.held_out[option]))
-        against = str(choice.against(option, reference))
+        against = str(score(choice.held_out[option] - choice.held_out[reference]))
         rows.append([option, *selected, held_out, against, ", ".join(marks)])
     followed = score(choice.followed)
     base = score(choice.followed - choice.held_out[reference])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.league.judge import Score, by_method, correlations, score
-from experiments.league.methods import DOMAINS
+from experiments.league.methods import DOMAINS, Method
 from experiments.league.study import Pool, Study
 
 __all__ = ["Sweep", "ablations", "lambda_curve", "probe_counts"]
@@ -83,20 +83,15 @@ def _sweep(study: Study, name: str, title: str, rows: Iterable[Setting]) -> Swee
     """The settings whose matrices are there."""
     found = {
         label: {
-            column: score(_spearman(study, *((key, 1.0) for key in keys), pools=pools))
+            column: score(
+                correlations(study, by_method(study, tuple((k, 1.0) for k in keys)), pools=pools)
+            )
             for column, keys in columns.items()
         }
         for label, columns, pools in rows
         if study.results.matrices.keys() >= set().union(*columns.values())
     }
     return Sweep(name, title, found)
-
-
-def _spearman(
-    study: Study, *parts: tuple[str, float], pools: Sequence[Pool] | None = None
-) -> np.ndarray:
-    """Of each target [t], by the sum of weighted matrices."""
-    return correlations(study, by_method(study, parts), pools=pools)
 
 
 def _terms(study: Study, name: str, title: str, kind: str, choices: dict[str, str]) -> Sweep:
@@ -139,8 +134,9 @@ def _architectures(study: Study) -> Sweep:
 
 def lambda_curve(study: Study, edge: str = EDGE) -> dict[float, np.ndarray]:
     """{lambda: Spearman a target}, from 0 (nodes alone) to infinity (edges alone)."""
-    curve = {lam: _spearman(study, (NODE, 1.0), (edge, lam)) for lam in (0.0, *GRID)}
-    return curve | {np.inf: _spearman(study, (edge, 1.0))}
+    methods: dict[float, Method] = {lam: ((NODE, 1.0), (edge, lam)) for lam in (0.0, *GRID)}
+    methods[np.inf] = ((edge, 1.0),)
+    return {lam: correlations(study, by_method(study, one)) for lam, one in methods.items()}
 
 
 def probe_counts(study: Study) -> dict[int, dict[str, tuple[Score, float]]]:
