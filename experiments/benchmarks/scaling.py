@@ -127,7 +127,7 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
 
 def draw(results: dict[str, Curve], path: Path) -> None:
     """All curves in one log-log picture, with their exponents."""
-    picture, axes = new_figure(7, 5)
+    picture, axes = new_figure(7.0, 5.0)
     for name, curve in results.items():
         label = f"{name.replace('_', ' ')}: {curve['exponent']}"
         axes.loglog(curve["sizes"], curve["seconds"], marker="o", label=label)
