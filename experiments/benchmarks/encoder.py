@@ -24,7 +24,7 @@ def measure(
     images: int = 8, size: int = 256, repeats: int = 5, compile: bool = False, quick: bool = False
 ) -> dict[str, Any]:
     """The line's content; torch's part is null where PyTorch is not installed, peak where quick."""
-    turns = dict.fromkeys(("ours", "pytorch", "torch_compile"), repeats)
+    turns = {"ours": repeats, "pytorch": repeats, "torch_compile": repeats}
     line = engine_line("encoder", partial(network, compile), images, size, turns, quick=quick)
     compile_s = line["seconds"].get("torch_compile", {}).get("first_s")
     return {**line, "network": "taskonomy", "torch_compile_s": compile_s}

@@ -34,7 +34,7 @@ class Network(NamedTuple):
     kind: Any
     config: Any
     schemes: Any
-    layers: Sequence[str]
+    layers: tuple[str, ...]
     torch: Callable[[], tuple[Mapping[str, Any], Sequence[Any], dict[str, tuple[Any, Any]]]]
 
 

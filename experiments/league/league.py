@@ -103,8 +103,8 @@ def _priors(study: Study) -> list[Row]:
             lambda pool: _other_seeds(study, pool),
         ),
     }
-    rows = [(title, "prior", _by_source(study, value), None) for title, value in sources.items()]
-    return rows + [(title, *row, None) for title, row in others.items()]
+    rows: list[Row] = [(t, "prior", _by_source(study, value), None) for t, value in sources.items()]
+    return [*rows, *((title, *row, None) for title, row in others.items())]
 
 
 def _by_source(study: Study, value: Callable[[Encoder], float]) -> Similarity:
