@@ -12,8 +12,9 @@ import sys
 from functools import partial
 from typing import Any
 
-from experiments.benchmarks.common import ratio, script
-from experiments.benchmarks.engine import engine_line, inputs, torch_inputs
+from depara_jax.models.vgg import VGG, VGGConfig, schemes
+from experiments.benchmarks.common import script
+from experiments.benchmarks.engine import Network, engine_line
 
 QUICK = {"size": 32, "images": 2, "width": 1 / 16}
 
@@ -22,61 +23,26 @@ def measure(
     images: int = 4, size: int = 224, width: float = 1.0, repeats: int = 3, quick: bool = False
 ) -> dict[str, Any]:
     """The line's content; torch's part is null where PyTorch is not installed, peak where quick."""
-    options = {"images": images, "size": size, "width": width}
-    turns = lambda name: max(1, repeats - 1) if name == "published" else repeats  # noqa: E731
-    times, figures = engine_line(ours, torch_peers, options, turns, quick=quick)
-    return {
-        "benchmark": "attribution",
-        "network": "vgg19_bn",
-        "images": images,
-        "size": size,
-        "layers": len(_network(width)[1]),
-        "ratio_vs_published": ratio(times, "published"),
-        "ratio_vs_pytorch": ratio(times, "pytorch"),
-        **figures,
-    }
+    turns = {"ours": repeats, "published": max(1, repeats - 1), "pytorch": repeats}
+    line = engine_line("attribution", partial(network, width), images, size, turns, quick=quick)
+    return {**line, "network": "vgg19_bn", "layers": len(network(width).layers)}
 
 
-def _network(width: float) -> tuple[Any, tuple[str, ...]]:
-    from depara_jax.models.vgg import VGGConfig
-
+def network(width: float) -> Network:
+    """The network, and both procedures in PyTorch."""
     config = VGGConfig(19, num_classes=1000, width=width)
-    return config, dict(config.points)["conv"]
+    layers = dict(config.points)["conv"]
 
+    def torch() -> Any:
+        from experiments.benchmarks.peers import torch_attribution, torch_vgg
 
-def ours(images: int, size: int, width: float) -> tuple[Any, Any, Any]:
-    """(the program, its variables, the images)."""
-    import jax.numpy as jnp
+        peer = torch_vgg.random_network(config, seed=0)
+        outputs = partial(torch_vgg.outputs, peer)
+        sides = {"pytorch": torch_attribution.one_graph, "published": torch_attribution.published}
+        calls = {side: (procedure, outputs) for side, procedure in sides.items()}
+        return peer.state_dict(), list(peer.parameters()), calls
 
-    from depara_jax.attribution import attribute
-    from depara_jax.models.port import PureForward, convert
-    from depara_jax.models.vgg import VGG, schemes
-    from depara_jax.recipe import RECIPES
-    from experiments.benchmarks.peers.vgg_state import random_state
-
-    config, layers = _network(width)
-    run, recipe = PureForward(VGG, config), RECIPES["paper"]
-
-    def program(variables: Any, x: Any) -> Any:
-        return attribute(run, variables, x, layers, recipe)[1]
-
-    variables = convert(VGG, config, schemes(config), random_state(config, seed=0))
-    return program, variables, jnp.asarray(inputs(images, size))
-
-
-def torch_peers(images: int, size: int, width: float) -> dict[str, Any]:
-    """{name: call} of both procedures in PyTorch, on the same weights and images."""
-    x = torch_inputs(images, size)
-    from experiments.benchmarks.peers import torch_attribution, torch_vgg
-    from experiments.benchmarks.peers.vgg_state import random_state
-
-    config, layers = _network(width)
-    network = torch_vgg.build(config, random_state(config, seed=0))
-    arguments = (partial(torch_vgg.outputs, network), list(network.parameters()), x, layers)
-    return {
-        "pytorch": partial(torch_attribution.one_graph, *arguments),
-        "published": partial(torch_attribution.published, *arguments),
-    }
+    return Network(VGG, config, schemes(config), layers, torch)
 
 
 main = script(measure, QUICK, about=__doc__)

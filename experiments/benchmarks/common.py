@@ -17,7 +17,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
+from experiments.common.run import reading
+
+__all__ = ["apart", "clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
 __all__ += ["ratio", "script", "summary", "timed"]
 
 
@@ -47,9 +49,8 @@ def script(
             if name != "quick" and default is False:
                 parser.add_argument(option, action="store_true")
             elif name != "quick":
-                parser.add_argument(
-                    option, type=_plain(hints[name]), default=default, help=f"default: {default}"
-                )
+                kwargs = {**reading(hints[name]), "default": default}
+                parser.add_argument(option, help=f"default: {default}", **kwargs)
         given = vars(parser.parse_args(argv))
         given |= dict(quick) if given.get("quick") else {}
         lines = measure(**{name: given[name] for name in parameters})
@@ -58,13 +59,6 @@ def script(
         return 0
 
     return main
-
-
-def _plain(hint: Any) -> Any:
-    """The type of an option that may be left out."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return next(part for part in typing.get_args(hint) if part is not types.NoneType)
-    return hint
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
@@ -80,6 +74,12 @@ def summary(seconds: Sequence[float], times: float = 1) -> dict[str, float]:
     low, median, high = statistics.quantiles(seconds, n=4) if many else [*seconds] * 3
     values = {"median": median, "best": min(seconds), "quartile_1": low, "quartile_3": high}
     return {name: round(value * times, 6) for name, value in values.items()}
+
+
+def clocks(seconds: Sequence[Sequence[float]], times: float = 1) -> dict[str, dict[str, float]]:
+    """The `summary` of (processor, wall) seconds of calls, by clock."""
+    cpu, wall = zip(*seconds, strict=True)
+    return {"cpu": summary(cpu, times), "wall": summary(wall, times)}
 
 
 def interleaved(
@@ -154,10 +154,15 @@ def own_peak_mb() -> float:
     return round(next(int(line.split()[1]) for line in lines if "VmHWM" in line) * 1024 / 1e6, 1)
 
 
+def apart(work: Callable[..., Any], *args: Any) -> Any:
+    """What the work returns in a fresh process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, args)
+
+
 def peak_mb(work: Callable[..., Any], *args: Any) -> float:
     """Peak resident megabytes of a fresh process that does the work, imports too; Linux alone."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_after, (work, args))
+    return apart(_peak_after, work, args)
 
 
 def _peak_after(work: Callable[..., Any], args: tuple[Any, ...]) -> float:

@@ -2,67 +2,81 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.common import interleaved, machine, peak_mb, timed
+from depara_jax.attribution import attribute
+from depara_jax.models.port import PureForward, convert, random_variables
+from depara_jax.recipe import RECIPES
+from experiments.benchmarks.common import interleaved, machine, peak_mb, ratio, timed
 from experiments.benchmarks.machine import copy_rate, matmul_rate, product_floor
 
-__all__ = ["engine_line", "inputs", "torch_inputs"]
+__all__ = ["Network", "engine_line"]
 
 
-def inputs(images: int, size: int) -> np.ndarray:
-    """Seeded images [n, size, size, 3]."""
-    return np.random.default_rng(0).normal(size=(images, size, size, 3)).astype(np.float32)
+class Network(NamedTuple):
+    """A port and its peers.
 
+    Attributes:
+      kind: its NNX class.
+      config: of it.
+      schemes: of its weights' names.
+      layers: what is attributed.
+      torch: gives random weights by name, the parameters that a procedure may ask gradients of, and
+        {side: (procedure of `peers.torch_attribution`, {layer: output} of images)}.
+    """
 
-def torch_inputs(images: int, size: int) -> np.ndarray:
-    """The same [n, 3, size, size]; PyTorch gets as many threads as XLA has."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    return np.ascontiguousarray(np.moveaxis(inputs(images, size), -1, 1))
+    kind: Any
+    config: Any
+    schemes: Any
+    layers: tuple[str, ...]
+    torch: Callable[[], tuple[Mapping[str, Any], Sequence[Any], dict[str, tuple[Any, Any]]]]
 
 
 def engine_line(
-    ours: Callable[..., tuple[Any, Any, Any]],
-    peers: Callable[..., Mapping[str, Callable[[], dict[str, Any]]]],
-    options: Mapping[str, Any],
-    repeats: Callable[[str], int],
+    name: str,
+    network: Callable[[], Network],
+    images: int,
+    size: int,
+    repeats: Mapping[str, int],
     *,
     quick: bool,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> dict[str, Any]:
     """Both sides in turns in one process on the same images, compilation apart.
 
     Args:
-      ours: of the options, gives (program, variables, images); the program maps the last two to
-        {layer: [n, h, w, c]}.
-      peers: of the options, gives {name: call}, each call {layer: [n, c, h, w]} in PyTorch; where
-        that is not installed there are none.
-      options: images, size and what else the sides depend on.
-      repeats: of a side by its name.
+      name: of the benchmark.
+      network: gives the network, in this process or another.
+      images: how many.
+      size: pixels of their sides.
+      repeats: of each side; without PyTorch, or such a peer, its ratio is null.
       quick: leave out the peak of a process of its own.
 
     Returns:
-      Seconds by side, and what a line says of our side: floor and rates included.
+      The line: seconds by side, ratios, and of our side the floor and rates.
     """
-    import jax
-
-    program, *args = ours(**options)
+    program, *args = _ours(network(), images, size)
     compiled, _, compile_s = timed(lambda: jax.jit(program).lower(*args).compile())
     calls: dict[str, Any] = {"ours": lambda: jax.block_until_ready(compiled(*args))}
     with contextlib.suppress(ImportError):
-        calls |= peers(**options)
-    times = interleaved(calls, {name: repeats(name) for name in calls})
+        calls |= _peers(network(), np.asarray(args[1]))
+    times = interleaved(calls, {side: repeats[side] for side in calls})
     floor, mine = product_floor(program, *args), times["ours"]
     clock = "cpu_best_s" if jax.default_backend() == "cpu" else "best_s"
-    return times, {
+    return {
+        "benchmark": name,
+        "images": images,
+        "size": size,
+        **{f"ratio_vs_{side}": ratio(times, side) for side in repeats if side != "ours"},
         "compile_s": round(compile_s, 2),
-        "peak_mb": None if quick else peak_mb(_alone, ours, dict(options)),
+        "peak_mb": None if quick else peak_mb(_alone, network, images, size),
         "largest_difference": _difference(compiled(*args), calls),
-        "images_per_s": round(options["images"] / mine["median_s"], 3),
+        "images_per_s": round(images / mine["median_s"], 3),
         "floor_share": round(floor["floor_s"] / mine[clock], 3),
         # What the program needs beside arguments and results, as XLA plans it.
         "temporary_mb": round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1),
@@ -77,11 +91,39 @@ def engine_line(
     }
 
 
-def _alone(ours: Callable[..., tuple[Any, Any, Any]], options: dict[str, Any]) -> None:
-    """Our side alone, for its memory."""
-    import jax
+def _ours(network: Network, images: int, size: int) -> tuple[Any, Any, Any]:
+    """(the program, its variables, seeded images [n, size, size, 3])."""
+    kind, config = network.kind, network.config
+    run, recipe = PureForward(kind, config), RECIPES["paper"]
 
-    program, *args = ours(**options)
+    def program(variables: Any, x: Any) -> Any:
+        return attribute(run, variables, x, network.layers, recipe)[1]
+
+    try:  # so that both sides compute the same
+        tensors = {name: np.asarray(value) for name, value in network.torch()[0].items()}
+        variables = convert(kind, config, network.schemes, tensors)
+    except ImportError:
+        variables = random_variables(kind, config, jax.random.key(0))
+    x = np.random.default_rng(0).normal(size=(images, size, size, 3))
+    return program, variables, jnp.asarray(x, jnp.float32)
+
+
+def _peers(network: Network, images: np.ndarray) -> dict[str, Any]:
+    """PyTorch gets as many threads as XLA has."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+    _, parameters, sides = network.torch()
+    return {
+        side: partial(procedure, outputs, parameters, x, network.layers)
+        for side, (procedure, outputs) in sides.items()
+    }
+
+
+def _alone(network: Callable[[], Network], images: int, size: int) -> None:
+    """Our side alone, for its memory."""
+    program, *args = _ours(network(), images, size)
     jax.block_until_ready(jax.jit(program)(*args))
 
 

@@ -10,19 +10,19 @@ too. `alone` includes the decomposition of the features, `shared` is given one, 
 """
 
 import json
-import multiprocessing
 import os
 import resource
 import statistics
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import script, timed
+from experiments.benchmarks.common import apart, script, timed
 from experiments.benchmarks.peers import numpy_estimators as peers
 
 CLOSED = ("leep", "nce", "h_score", "h_score_shrinkage", "logme", "transrate", "gbc_diagonal")
@@ -54,7 +54,7 @@ def measure(
         "load_average_before_after": [load[0], os.getloadavg()[0]],
         "large": {"shape": shape, "seconds": rows},
         "logme_float32_peer": logme_in_float32(shape, rows["logme"]),
-        "logme_peak_mib": {side: peak_memory(side, shape) for side in ("ours", "peer")},
+        "logme_peak_mib": {side: apart(added_memory, side, shape) for side in ("ours", "peer")},
     }
 
 
@@ -105,12 +105,16 @@ def compare(shape: tuple[int, int, int], names: tuple[str, ...], repeats: int) -
 def _against(ours: Callable[[], Any], peer: Callable[[], Any], repeats: int) -> dict[str, Any]:
     value, alone = repeated(ours, repeats)
     peer_value, theirs = repeated(peer, repeats, limit=10.0)
-    ratios = {
-        "ratio": round(theirs["median"] / alone["median"], 2),
-        # On a machine that others use, the best run is the one least disturbed.
-        "ratio_of_best": round(theirs["best"] / alone["best"], 2),
+    found = {"alone": alone, "peer": theirs, "value": value, "peer_value": peer_value}
+    return found | _ratios(theirs, alone)
+
+
+def _ratios(peer: dict[str, Any], ours: dict[str, Any], suffix: str = "") -> dict[str, float]:
+    """Of medians, and of the best runs: on a machine that others use, those least disturbed."""
+    return {
+        f"ratio{suffix}": round(peer["median"] / ours["median"], 2),
+        f"ratio_of_best{suffix}": round(peer["best"] / ours["best"], 2),
     }
-    return {"alone": alone, "peer": theirs, "value": value, "peer_value": peer_value} | ratios
 
 
 def repeated(
@@ -153,23 +157,15 @@ def logme_in_float32(shape: tuple[int, int, int], measured: dict[str, Any]) -> d
     return {
         "peer_float32": peer,
         "peer_float32_value": value,
-        "ratio_in_float32": round(peer["median"] / measured["alone"]["median"], 2),
-        "ratio_of_best_in_float32": round(peer["best"] / measured["alone"]["best"], 2),
+        **_ratios(peer, measured["alone"], "_in_float32"),
         "ours_float64": ours,
         "ours_float64_value": double,
-        "ratio_in_float64": round(measured["peer"]["median"] / ours["median"], 2),
-        "ratio_of_best_in_float64": round(measured["peer"]["best"] / ours["best"], 2),
+        **_ratios(measured["peer"], ours, "_in_float64"),
     }
 
 
-def peak_memory(side: str, shape: tuple[int, int, int]) -> float:
-    """Peak resident MiB that LogME adds to a fresh process that holds the arrays."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_added_memory, (side, shape))
-
-
-def _added_memory(side: str, shape: tuple[int, int, int]) -> float:
+def added_memory(side: str, shape: tuple[int, int, int]) -> float:
+    """Peak resident MiB that LogME adds to this process, which holds the arrays."""
     arrays = data(*shape)
     if side == "ours":
         import jax.numpy as jnp
@@ -182,21 +178,12 @@ def _added_memory(side: str, shape: tuple[int, int, int]) -> float:
         float(logme(*small))
     else:
         call = lambda: peers.logme(arrays["features"], arrays["labels"])  # noqa: E731
-    before = _resident()
-    peak = max(_while_running(call))
-    return round(peak - before, 1)
-
-
-def _while_running(call: Callable[[], Any]) -> Iterator[float]:
-    """Resident memory every 5 ms while `call` runs in another thread."""
-    import threading
-
-    worker = threading.Thread(target=call)
+    worker, seen = threading.Thread(target=call), [_resident()]
     worker.start()
     while worker.is_alive():
-        yield _resident()
         worker.join(0.005)
-    yield _resident()
+        seen.append(_resident())
+    return round(max(seen[1:]) - seen[0], 1)
 
 
 def _resident() -> float:

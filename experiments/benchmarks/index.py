@@ -79,6 +79,13 @@ def _metas(start: int, count: int) -> list[dict[str, str]]:
     ]
 
 
+def _header(dim: int, length: int, images: int) -> IndexHeader:
+    return IndexHeader(
+        dim=dim, length=length, exact=dim == length, seed=0, recipe=RECIPE.to_dict(),
+        probe="copies", images=images, code=code_version(),
+    )  # fmt: skip
+
+
 def milliseconds(seconds: list[Any], *, worst: float) -> dict[str, float]:
     """Of (processor, wall) seconds of calls: wall's median, best and a high quantile."""
     cpu, wall = 1e3 * np.array(seconds).T
@@ -91,10 +98,7 @@ def milliseconds(seconds: list[Any], *, worst: float) -> dict[str, float]:
 def fill(path: Path, copies: Copies, rows: int, dim: int, queries: np.ndarray) -> tuple[Any, Any]:
     """Makes the index, and the exact products of all rows with the queries."""
     length = copies.vectors.shape[1]
-    header = IndexHeader(
-        dim=dim, length=length, exact=False, seed=0, recipe=RECIPE.to_dict(), probe="copies",
-        images=copies.images, code=code_version(),
-    )  # fmt: skip
+    header = _header(dim, length, copies.images)
     index, projection = Index.create(path, header), Projection(length, dim, 0)
     exact = np.empty((rows, len(queries)), np.float32)
     for start in range(0, rows, BATCH):
@@ -162,8 +166,7 @@ def random_graphs(like: Copies, count: int) -> np.ndarray:
 
 def fill_with_noise(path: Path, rows: int, dim: int) -> None:
     """An index whose rows are noise about 64 centres: all that the time of a query depends on."""
-    header = IndexHeader(dim=dim, length=dim, exact=True, seed=0, recipe=RECIPE.to_dict(),
-                         probe="noise", images=30, code=code_version())  # fmt: skip
+    header = _header(dim, dim, 30)
     index, rng = Index.create(path, header), np.random.default_rng(0)
     centres = rng.standard_normal((64, dim), np.float32)
     for start in range(0, rows, BATCH):

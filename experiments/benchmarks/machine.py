@@ -1,6 +1,5 @@
 """What this machine does at best, measured beside a benchmark: the floor under it."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from experiments.benchmarks.common import timed
 
-__all__ = ["copy_rate", "matmul_rate", "product_floor", "rates"]
+__all__ = ["best", "copy_rate", "matmul_rate", "product_floor", "rates"]
 
 
 def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, float]:
@@ -23,16 +22,16 @@ def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, 
     source = rng.standard_normal(megabytes << 18, np.float32)
     target = np.zeros_like(source)
     values = source[:500_000]
-    best = lambda work: min(timed(work)[1] for _ in range(repeats))  # noqa: E731
+    quickest = lambda work: min(timed(work)[1] for _ in range(repeats))  # noqa: E731
     return {
-        "matmul_gflops": round(2e-9 * size**3 / best(lambda: np.matmul(a, b, out=product)), 1),
+        "matmul_gflops": round(2e-9 * size**3 / quickest(lambda: np.matmul(a, b, out=product)), 1),
         # A copy reads and writes; a floor that only reads counts a byte once.
-        "copy_gb_s": round(2e-9 * source.nbytes / best(lambda: np.copyto(target, source)), 2),
-        "sort_million_s": round(1e-6 * len(values) / best(lambda: np.sort(values)), 1),
+        "copy_gb_s": round(2e-9 * source.nbytes / quickest(lambda: np.copyto(target, source)), 2),
+        "sort_million_s": round(1e-6 * len(values) / quickest(lambda: np.sort(values)), 1),
     }
 
 
-def _best(call: Callable[[], Any], runs: int = 3) -> float:
+def best(call: Callable[[], Any], runs: int = 3) -> float:
     """Processor seconds on a CPU, where others may use it too; wall seconds elsewhere."""
     import jax
 
@@ -49,7 +48,7 @@ def matmul_rate(side: int = 2048) -> float:
 
     a = jnp.asarray(np.random.default_rng(0).normal(size=(side, side)), jnp.float32)
     product = jax.jit(jnp.matmul)
-    return 2 * side**3 / _best(lambda: product(a, a)) / 1e9
+    return 2 * side**3 / best(lambda: product(a, a)) / 1e9
 
 
 def copy_rate(megabytes: int = 256) -> float:
@@ -59,7 +58,7 @@ def copy_rate(megabytes: int = 256) -> float:
 
     a = jnp.ones(megabytes * 2**18, jnp.float32)
     plus = jax.jit(lambda a: a + 1)
-    return 2 * a.nbytes / _best(lambda: plus(a)) / 1e9
+    return 2 * a.nbytes / best(lambda: plus(a)) / 1e9
 
 
 def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
@@ -79,23 +78,21 @@ def product_floor(function: Callable[..., Any], *args: Any) -> dict[str, float]:
     traced = jax.make_jaxpr(function)(*args).jaxpr
     # XLA leaves out what no result needs, so it is not part of the floor.
     needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    counts: Counter[tuple[Any, ...]] = Counter()
-    equations: dict[tuple[Any, ...], Any] = {}
+    alike: dict[tuple[Any, ...], list[Any]] = {}
     for eqn in _products(needed):
         shapes = tuple((v.aval.shape, v.aval.dtype.name) for v in eqn.invars)
-        key = (eqn.primitive.name, shapes, str(eqn.params))
-        counts[key] += 1
-        equations[key] = eqn
+        alike.setdefault((eqn.primitive.name, shapes, str(eqn.params)), []).append(eqn)
     rng = np.random.default_rng(0)
     seconds = flops = 0.0
-    for key, eqn in equations.items():
+    for eqn, *others in alike.values():
         arrays = [
             jax.numpy.asarray(rng.normal(size=v.aval.shape), v.aval.dtype) for v in eqn.invars
         ]
         run = jax.jit(lambda *xs, eqn=eqn: eqn.primitive.bind(*xs, **eqn.params))
         compiled = run.lower(*arrays).compile()
-        seconds += counts[key] * _best(lambda r=compiled, a=arrays: r(*a))
-        flops += counts[key] * _operations(eqn)
+        count = 1 + len(others)
+        seconds += count * best(lambda r=compiled, a=arrays: r(*a))
+        flops += count * _operations(eqn)
     return {"floor_s": seconds, "gflop": flops / 1e9}
 
 

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def compare(recipe_name: str, images: int, models: int | None) -> dict[str, Any]
     recipe = RECIPES[recipe_name]
     settings: dict[str, tuple[Callable, Any]] = {
         "float32": (lambda program: program, jnp.float32),
-        **{name: (_rounding(bits), jnp.float32) for name, bits in MANTISSA.items()},
+        **{name: (partial(_rounding, bits=bits), jnp.float32) for name, bits in MANTISSA.items()},
         "storage": (lambda program: program, jnp.bfloat16),
     }
     found: dict[str, Any] = {}
@@ -113,20 +114,17 @@ def _similarities(
     return similarity_matrix(graphs, recipe), float(np.median(seconds))
 
 
-def _rounding(bits: int) -> Callable[[Callable], Callable]:
+def _rounding(program: Callable, bits: int) -> Callable:
     """Rounds the operands of every product of a program, those of its gradients among them."""
 
-    def change(program: Callable) -> Callable:
-        def rounded(*args: Any) -> Any:
-            import jax
+    def rounded(*args: Any) -> Any:
+        import jax
 
-            closed, shape = jax.make_jaxpr(program, return_shape=True)(*args)
-            out = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args), bits)
-            return jax.tree.unflatten(jax.tree.structure(shape), out)
+        closed, shape = jax.make_jaxpr(program, return_shape=True)(*args)
+        out = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args), bits)
+        return jax.tree.unflatten(jax.tree.structure(shape), out)
 
-        return rounded
-
-    return change
+    return rounded
 
 
 def _evaluate(jaxpr: Any, consts: Any, args: Any, bits: int) -> list[Any]:

@@ -24,8 +24,10 @@ from depara_jax.graph import embed
 from depara_jax.graph.similarity import add_node_products, products
 from depara_jax.models import list_models
 from depara_jax.recipe import RECIPES
+from depara_jax.reporting.style import new_figure, save_figure, tidy
 from depara_jax.selection import attribution_graphs
-from experiments.benchmarks.common import own_peak_mb, script, timed
+from experiments.benchmarks.common import own_peak_mb, script
+from experiments.benchmarks.machine import best
 
 RECIPE = RECIPES["default"].replace(name="default-mean", channel_reduction="mean")
 Curve = dict[str, Any]
@@ -41,24 +43,15 @@ QUICK = {
 
 def curve(sizes: Iterable[int], prepare: Callable[[int], Callable[[], Any]], repeats: int) -> Curve:
     """Seconds at each size and their exponent; `prepare` makes the work, unmeasured."""
-    sizes, seconds = list(sizes), []
-    for size in sizes:
-        seconds.append(max(best_of(prepare(size), repeats), 1e-9))
+    sizes = list(sizes)
+    seconds = [max(best(prepare(size), repeats), 1e-9) for size in sizes]
+    half = len(sizes) // 2 - 1
     return {
         "sizes": sizes,
         "seconds": [float(f"{s:.4g}") for s in seconds],
         "exponent": exponent(sizes, seconds),
-        "exponent_without_smallest": exponent(
-            sizes[len(sizes) // 2 - 1 :], seconds[len(sizes) // 2 - 1 :]
-        ),
+        "exponent_without_smallest": exponent(sizes[half:], seconds[half:]),
     }
-
-
-def best_of(work: Callable[[], Any], repeats: int) -> float:
-    """Processor seconds, the call that compiles left out."""
-    waited = lambda: jax.block_until_ready(work())  # noqa: E731
-    waited()
-    return min(timed(waited)[1] for _ in range(repeats))
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -114,8 +107,8 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
     probe = load_probe(f"photographs:probe[:{args.images[-2]}]")
     one_pass = lambda: attribution_graphs(network, probe, RECIPE)[network.spec.encoder]  # noqa: E731
     graph = one_pass()
-    rows = vectors(args.models[-1] - 1, embed(graph).shape[0])
     vector = embed(graph)
+    rows = vectors(args.models[-1] - 1, len(vector))
     parts = {
         "pass": one_pass,
         "vector": lambda: embed(graph),
@@ -123,34 +116,25 @@ def adding(args: SimpleNamespace) -> dict[str, Any]:
         "all_pairs_again": lambda: products(rows, rows),
     }
     seconds = {
-        f"{name}_s": float(f"{best_of(work, args.repeats):.4g}") for name, work in parts.items()
+        f"{name}_s": float(f"{best(work, args.repeats):.4g}") for name, work in parts.items()
     }
-    total = seconds["pass_s"] + seconds["vector_s"] + seconds["product_s"]
+    total = sum(seconds[f"{name}_s"] for name in ("pass", "vector", "product"))
     return {
-        "zoo": len(rows), "images": len(probe), "vector_length": int(vector.shape[0]), **seconds,
+        "zoo": len(rows), "images": len(probe), "vector_length": len(vector), **seconds,
         "in_passes": round(total / seconds["pass_s"], 3),
     }  # fmt: skip
 
 
 def draw(results: dict[str, Curve], path: Path) -> None:
     """All curves in one log-log picture, with their exponents."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 5), layout="constrained")
+    picture, axes = new_figure(7.0, 5.0)
     for name, curve in results.items():
         label = f"{name.replace('_', ' ')}: {curve['exponent']}"
         axes.loglog(curve["sizes"], curve["seconds"], marker="o", label=label)
-    axes.set(
-        xlabel="images, layers or models",
-        ylabel="processor seconds",
-        title="cost, and its exponent",
-    )
-    axes.grid(alpha=0.3, which="both")
+    tidy(axes, title="cost, and its exponent", xlabel="images, layers or models",
+         ylabel="processor seconds")  # fmt: skip
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120)
+    save_figure(picture, path)
 
 
 def measure(repeats: int = 5, figure: Path | None = None, quick: bool = False) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import fresh_process, own_peak_mb, script, summary, timed
+from experiments.benchmarks.common import clocks, fresh_process, own_peak_mb, script, summary, timed
 from experiments.benchmarks.machine import rates
 from experiments.benchmarks.peers import similarity_loops as peers
 
@@ -64,17 +64,16 @@ def ours(args: SimpleNamespace) -> dict[str, Any]:
     from depara_jax.graph.similarity import add_node_products, edge_vectors, products
 
     maps, gram = Maps(args.models, args.entries), jnp.zeros((args.models, args.models))
-    cpu, wall, first_chunk = [], [], gram
+    node_seconds, edge_seconds, first_chunk, edge = [], [], gram, gram
     for start in range(0, args.images, CHUNK):
         # JAX copies in the background: not while the clock runs.
         nodes = jax.block_until_ready([jnp.asarray(one) for one in maps.chunk(start, CHUNK)])
         step = lambda g=gram, n=nodes: jax.block_until_ready(add_node_products(g, n))  # noqa: E731
         gram, *seconds = timed(step)
-        cpu, wall = [*cpu, seconds[0]], [*wall, seconds[1]]
+        node_seconds.append(seconds)
         first_chunk = gram if start == 0 else first_chunk
     del nodes, step
     parts = jax.block_until_ready([jnp.asarray(row) for row in edges_of(args.models, args.edges)])
-    edge_cpu, edge_wall, edge = [], [], gram
 
     def edge_term() -> jax.Array:
         vectors = edge_vectors(parts)
@@ -82,12 +81,14 @@ def ours(args: SimpleNamespace) -> dict[str, Any]:
 
     for _ in range(args.repeats + 1):
         edge, *seconds = timed(edge_term)
-        edge_cpu, edge_wall = [*edge_cpu, seconds[0]], [*edge_wall, seconds[1]]
-    steps = args.total / CHUNK
+        edge_seconds.append(seconds)
+    compiling = sum(
+        rows[0][1] - min(wall for _, wall in rows) for rows in (node_seconds, edge_seconds)
+    )
     return {
-        "nodes": {"cpu": summary(cpu[1:], steps), "wall": summary(wall[1:], steps)},
-        "edges": {"cpu": summary(edge_cpu[1:]), "wall": summary(edge_wall[1:])},
-        "compile_s": round(max(0.0, wall[0] - min(wall) + edge_wall[0] - min(edge_wall)), 3),
+        "nodes": clocks(node_seconds[1:], args.total / CHUNK),
+        "edges": clocks(edge_seconds[1:]),
+        "compile_s": round(max(0.0, compiling), 3),
         "peak_mb": own_peak_mb(),
         "node_numbers": (np.asarray(first_chunk, float) / CHUNK).tolist(),
         "edge_numbers": np.asarray(edge, float).tolist(),
@@ -100,23 +101,22 @@ def published(args: SimpleNamespace) -> dict[str, Any]:
     edges = np.stack(list(edges_of(args.models, args.edges)), dtype=np.float64)
     pairs = list(itertools.combinations(range(args.models), 2))
     chosen = pairs[:: max(1, len(pairs) // 40)]
-    found, times = [], {"nodes": ([], []), "edges": ([], [])}
+    found, times = [], {"nodes": [], "edges": []}
     for i, j in chosen:
-        value, cpu, wall = timed(lambda i=i, j=j: peers.node_term(nodes[i], nodes[j]))
+        value, *seconds = timed(lambda i=i, j=j: peers.node_term(nodes[i], nodes[j]))
         found.append({"pair": (i, j), "node": value})
-        times["nodes"][0].append(cpu)
-        times["nodes"][1].append(wall)
+        times["nodes"].append(seconds)
     for row in found[:: max(1, len(found) // args.repeats)]:
         i, j = row["pair"]
-        row["edge"], cpu, wall = timed(lambda i=i, j=j: peers.edge_term(edges[i], edges[j]))
-        times["edges"][0].append(cpu)
-        times["edges"][1].append(wall)
+        row["edge"], *seconds = timed(lambda i=i, j=j: peers.edge_term(edges[i], edges[j]))
+        times["edges"].append(seconds)
     scale = {"nodes": len(pairs) * args.total / CHUNK, "edges": len(pairs)}
-    sample = {part: len(values[0]) for part, values in times.items()}
-    return {
-        part: {"cpu": summary(cpu, scale[part]), "wall": summary(wall, scale[part])}
-        for part, (cpu, wall) in times.items()
-    } | {"pairs": len(pairs), "pairs_measured": sample, "found": found, "rates": rates()}
+    return {part: clocks(rows, scale[part]) for part, rows in times.items()} | {
+        "pairs": len(pairs),
+        "pairs_measured": {part: len(rows) for part, rows in times.items()},
+        "found": found,
+        "rates": rates(),
+    }
 
 
 def numpy_version(args: SimpleNamespace) -> dict[str, Any]:
@@ -146,14 +146,17 @@ def case(options: dict[str, int]) -> dict[str, Any]:
         for part, table in (("node", node), ("edge", edge))
     }  # fmt: skip
 
-    def total(side: dict[str, Any], clock: str, which: str = "median") -> float:
-        return sum(side[part][clock][which] for part in ("nodes", "edges"))
+    def ratio(other: dict[str, Any], clock: str = "cpu", which: str = "median") -> float:
+        theirs, own = (
+            sum(side[part][clock][which] for part in ("nodes", "edges")) for side in (other, mine)
+        )
+        return theirs / own
 
     return {
-        "ratio": round(total(loops, "cpu") / total(mine, "cpu"), 1),
-        "ratio_of_best": round(total(loops, "cpu", "best") / total(mine, "cpu", "best"), 1),
-        "ratio_wall": round(total(loops, "wall") / total(mine, "wall"), 1),
-        "ratio_vs_numpy": round(total(well, "cpu") / total(mine, "cpu"), 2),
+        "ratio": round(ratio(loops), 1),
+        "ratio_of_best": round(ratio(loops, which="best"), 1),
+        "ratio_wall": round(ratio(loops, "wall"), 1),
+        "ratio_vs_numpy": round(ratio(well), 2),
         "ours": mine,
         "published": loops,
         "numpy": well,
@@ -192,8 +195,8 @@ def measure(
     quick: bool = False,
 ) -> dict[str, Any]:
     """The line's content; with `part` that of one side alone, which is for a fresh process."""
-    size = {"total": total, "images": images, "entries": entries, "edges": edges}
-    size |= {"repeats": repeats}
+    size = {"total": total, "images": images, "entries": entries, "edges": edges,
+            "repeats": repeats}  # fmt: skip
     if part:
         return PARTS[part](SimpleNamespace(models=models, **size))
     load = os.getloadavg()[0]

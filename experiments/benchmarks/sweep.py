@@ -6,6 +6,7 @@ arithmetic: it holds for networks like those of the zoo, and scales with a unit'
 (`depara sweep --dry-run` times one batch of yours).
 """
 
+import itertools
 import os
 import shutil
 import sys
@@ -59,19 +60,18 @@ def unit_cost(folder: Path, images: int) -> dict[str, float]:
 def extrapolate(unit: dict[str, float]) -> list[dict[str, Any]]:
     """Hours and bytes for more models on more machines of two cores like this one."""
     rows = []
-    for models in MODELS:
-        for machines in MACHINES:
-            # Each machine compiles once; its share of the units; then the index, on one machine.
-            sweep = unit["first_unit_cpu_s"] + models * unit["unit_cpu_s"] / machines
-            rows.append({
-                "models": models,
-                "machines": machines,
-                "sweep_hours": round(sweep / 3600, 3),
-                "index_hours": round(models * unit["index_row_cpu_s"] / 3600, 3),
-                "store_gb": round(models * unit["store_bytes"] / 1e9, 1),
-                "store_files": int(models * unit["store_files"]),
-                "index_gb": round(models * SKETCH / 1e9, 2),
-            })  # fmt: skip
+    for models, machines in itertools.product(MODELS, MACHINES):
+        # Each machine compiles once; its share of the units; then the index, on one machine.
+        sweep = unit["first_unit_cpu_s"] + models * unit["unit_cpu_s"] / machines
+        rows.append({
+            "models": models,
+            "machines": machines,
+            "sweep_hours": round(sweep / 3600, 3),
+            "index_hours": round(models * unit["index_row_cpu_s"] / 3600, 3),
+            "store_gb": round(models * unit["store_bytes"] / 1e9, 1),
+            "store_files": int(models * unit["store_files"]),
+            "index_gb": round(models * SKETCH / 1e9, 2),
+        })  # fmt: skip
     return rows
 
 

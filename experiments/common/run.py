@@ -113,7 +113,7 @@ def _add_options(
             kwargs["action"] = "store_true"
         else:
             kwargs["required"] = field.default is dataclasses.MISSING and not changes
-            kwargs |= _reading(hints[name])
+            kwargs |= reading(hints[name])
             if default is not None:
                 shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
                 text = f"{text} (default: {shown})"
@@ -123,7 +123,7 @@ def _add_options(
         parser.add_argument(f"--{name.replace('_', '-')}", **kwargs)
 
 
-def _reading(hint: Any) -> dict[str, Any]:
+def reading(hint: Any) -> dict[str, Any]:
     """How an option of that type is read."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)

@@ -5,23 +5,27 @@ python -m experiments.fidelity.main --json fidelity.json
 The numbers are those of docs/fidelity.md.
 """
 
-import argparse
+import dataclasses
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+from rich.console import Console
 
 from depara_jax.data import load_probe
 from depara_jax.errors import DeparaError
 from depara_jax.models import list_models, load_model
+from experiments.common.cells import write_text
+from experiments.common.run import command
 from experiments.fidelity import layer_half, random_vgg, saliency, task_half
 
-__all__ = ["main", "run"]
+__all__ = ["Options", "main"]
 
 MAP_IMAGES = 4  # of VGG-19, 19 gradients each
 EDGE_IMAGES = 40
@@ -29,70 +33,58 @@ FEWEST = 12  # a half of them makes 15 edges
 SALIENCY_IMAGES = 6  # 1,024 gradients each
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure.
+
+    Attributes:
+      images: probe images of the task half.
+      layer_images: of the layer half.
+      vgg_size: pixels; 0 leaves VGG-19 out.
+      json: the file to write; - is standard output.
+    """
+
+    images: int = 200
+    layer_images: int = 100
+    vgg_size: int = 64
+    json: str = "-"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the measurements; returns the exit code: 0, or 2 for bad input."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=200, help="probe images of the task half")
-    parser.add_argument("--layer-images", type=int, default=100, help="of the layer half")
-    parser.add_argument("--vgg-size", type=int, default=64, help="pixels; 0 leaves VGG-19 out")
-    parser.add_argument("--json", metavar="FILE", default="-", help="by default standard output")
-    args = parser.parse_args(argv)
-    started = time.perf_counter()
+    return command("fidelity", _main, Options, argv, about=str(__doc__))
+
+
+def _main(options: Options, _: Console) -> None:
+    if min(options.images, options.layer_images) < FEWEST:
+        raise DeparaError(f"--images and --layer-images must be at least {FEWEST}")
+    load, clock = [os.getloadavg()[0]], [time.perf_counter()]
 
     def progress(text: str) -> None:
-        sys.stderr.write(f"{time.perf_counter() - started:6.1f} s  {text}\n")
+        sys.stderr.write(f"{time.perf_counter() - clock[0]:6.1f} s  {text}\n")
 
-    try:
-        if min(args.images, args.layer_images) < FEWEST:
-            raise DeparaError(f"--images and --layer-images must be at least {FEWEST}")
-        text = json.dumps(run(args.images, args.layer_images, args.vgg_size, progress))
-        if args.json == "-":
-            sys.stdout.write(text + "\n")
-        else:
-            Path(args.json).write_text(text + "\n", encoding="utf-8")
-    except (DeparaError, OSError) as error:
-        sys.stderr.write(f"fidelity: {' '.join(str(error).split())}\n")
-        return 2
-    return 0
-
-
-def run(
-    images: int, layer_images: int, vgg_size: int, progress: Callable[[str], None]
-) -> dict[str, Any]:
-    """All measurements as plain values.
-
-    Args:
-      images: probe images of the task half.
-      layer_images: probe images of the layer half.
-      vgg_size: pixels of VGG-19's images; 0 leaves it out.
-      progress: told what comes next.
-    """
     models = [load_model(spec.name) for spec in list_models("mini")]
-    result: dict[str, Any] = {
-        "experiment": "fidelity",
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "load average": [os.getloadavg()[0]],
+    parts: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
+        "task": (partial(task_half.measure, models), options.images),
+        "saliency": (partial(saliency.measure, models), SALIENCY_IMAGES),
+        "layer": (partial(layer_half.measure, models), options.layer_images),
     }
-    seconds, clock = {}, time.perf_counter()
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "task": lambda: task_half.measure(models, _photographs(images), progress),
-        "saliency": lambda: saliency.measure(models, _photographs(SALIENCY_IMAGES), progress),
-        "layer": lambda: layer_half.measure(models, _photographs(layer_images), progress),
-    }
-    if vgg_size:
-        parts["random vgg19_bn"] = lambda: random_vgg.measure(
-            _photographs(EDGE_IMAGES), size=vgg_size, map_images=MAP_IMAGES, progress=progress
-        )
-    for name, part in parts.items():
-        result[name] = part()
-        seconds[name], clock = round(time.perf_counter() - clock, 1), time.perf_counter()
-    result["load average"].append(os.getloadavg()[0])
-    return {**result, "seconds": seconds}
-
-
-def _photographs(count: int) -> Any:
-    return load_probe("photographs:probe", count=count)
+    if options.vgg_size:
+        vgg = partial(random_vgg.measure, size=options.vgg_size, map_images=MAP_IMAGES)
+        parts["random vgg19_bn"] = (vgg, EDGE_IMAGES)
+    found, seconds = {}, {}
+    for name, (measure, count) in parts.items():
+        found[name] = measure(load_probe("photographs:probe", count=count), progress)
+        clock.append(time.perf_counter())
+        seconds[name] = round(clock[-1] - clock[-2], 1)
+    load.append(os.getloadavg()[0])
+    facts = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "load average": load}
+    result = {"experiment": "fidelity", **facts, **found, "seconds": seconds}
+    text = json.dumps(result) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(Path(options.json), text)
 
 
 if __name__ == "__main__":

@@ -25,19 +25,19 @@ CONFIG = VGGConfig(depth=19, batch_norm=True, num_classes=12)
 
 def measure(
     probe: Probe,
+    progress: Callable[[str], None],
     *,
     size: int,
     map_images: int,
-    progress: Callable[[str], None],
     config: VGGConfig = CONFIG,
 ) -> dict[str, Any]:
     """Two networks in the authors' order, on the same images.
 
     Args:
       probe: images; edges are of all of them.
+      progress: told what comes next.
       size: pixels of the images' sides.
       map_images: images of which maps are made, 19 gradients each.
-      progress: told what comes next.
       config: the shape of both.
     """
     spec = port_spec(config, input=InputSpec.imagenet(size, size))

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from depara_jax.data import Probe
+from depara_jax.estimators import estimate_pairs
 from depara_jax.graph import edges_of
 from depara_jax.graph.similarity import edge_vectors, products
 from depara_jax.models import Model
@@ -121,7 +121,9 @@ def _kamal(
         edges.append(edges_of(jnp.asarray(graph.nodes)))
     rows = {}
     for label, ones in (("upper triangle", 0), ("with the diagonal", len(probe))):
-        term = _edge_term([jnp.concatenate([e, jnp.ones(ones)]) for e in edges])
+        # Spearman's correlation of the edges of all pairs is the product of their ranks.
+        ranks = edge_vectors([jnp.concatenate([e, jnp.ones(ones)]) for e in edges])
+        term = np.asarray(products(ranks, ranks), np.float64)
         parts = {"node": paper["node"], "edge": term}
         rows[label] = changed(paper, {**parts, "score": _score(parts, recipe)}, others)
     return rows
@@ -130,19 +132,7 @@ def _kamal(
 def _rsa(models: Sequence[Model], probe: Probe, progress: Callable[[str], None]) -> dict[str, Any]:
     """The authors' RSA baseline centres features over the images first; RSA does not."""
     progress("RSA")
-    terms = []
-    for center in (False, True):
-        edges = []
-        for model in models:
-            (features,) = layer_features(model, probe, (model.spec.encoder,)).values()
-            features = features - features.mean(axis=0) if center else features
-            # The cosine of rows less their mean is Pearson's correlation.
-            edges.append(edges_of(jnp.asarray(features - features.mean(axis=1, keepdims=True))))
-        terms.append(_edge_term(edges))
+    features = [next(iter(layer_features(m, probe, (m.spec.encoder,)).values())) for m in models]
+    centred = [values - values.mean(axis=0) for values in features]
+    terms = [estimate_pairs("rsa", values) for values in (features, centred)]
     return {"edge": agreement(terms[0], terms[1], off_diagonal(len(models)))}
-
-
-def _edge_term(edges: Sequence[jax.Array]) -> np.ndarray:
-    """Spearman's correlation of the edges of all pairs, [m, m]."""
-    ranks = edge_vectors(edges)
-    return np.asarray(products(ranks, ranks), np.float64)

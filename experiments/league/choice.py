@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from experiments.league.judge import Score, Similarity, by_method, judge, score
+from experiments.league.judge import Similarity, by_method, correlations
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
 __all__ = ["LAMBDAS", "Choice", "candidates", "choose", "halves", "lambda_rules"]
 
+V, E = ("node/gxi-l2sq", 1.0), ("edge/zscore", 1.0)
 LAMBDAS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -37,10 +38,6 @@ class Choice(NamedTuple):
     chosen: tuple[str, ...]
     followed: np.ndarray
 
-    def against(self, title: str, reference: str) -> Score:
-        """Paired difference on the held-out halves."""
-        return score(self.held_out[title] - self.held_out[reference])
-
 
 def halves(study: Study) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
     """(targets, seeds) of the two halves."""
@@ -53,18 +50,10 @@ def halves(study: Study) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
 
 def choose(study: Study, options: Mapping[str, Similarity]) -> Choice:
     """Judges every option on both halves, and what choosing the best on one gives on the other."""
-    parts = halves(study)
     found: list[dict[str, np.ndarray]] = []
-    for targets, seeds in parts:
-        pools = study.pools(seeds=seeds)
-        found.append(
-            {
-                title: judge(study, one, pools=pools, targets=targets, metrics=("spearman",))[
-                    "spearman"
-                ]
-                for title, one in options.items()
-            }
-        )
+    for targets, seeds in halves(study):
+        which = {"pools": study.pools(seeds=seeds), "targets": targets}
+        found.append({t: correlations(study, one, **which) for t, one in options.items()})
     selection = tuple({title: float(v.mean()) for title, v in half.items()} for half in found)
     chosen = tuple(max(half, key=half.__getitem__) for half in selection)
     # What was chosen on one half is followed on the other.
@@ -73,47 +62,38 @@ def choose(study: Study, options: Mapping[str, Similarity]) -> Choice:
     return Choice(selection, held_out, chosen, followed)
 
 
-def lambda_rules(study: Study, node: str, edge: str) -> dict[str, Similarity]:
+def lambda_rules(study: Study) -> dict[str, Similarity]:
     """Fixed lambdas, the edges alone, and the label-free rule that balances both terms."""
-    terms = [Method("", ((f"node/{node}", 1.0),)), Method("", ((f"edge/{edge}", 1.0),))]
-    rules = {
-        f"lambda = {lam:g}": by_method(
-            study, Method("", ((f"node/{node}", 1.0), (f"edge/{edge}", lam)))
-        )
-        for lam in LAMBDAS
-    }
-    rules["edges alone"] = by_method(study, terms[1])
-    rules["balanced: sd(V) / sd(E) over the sources"] = fused(study, terms, by="z")
+    rules = {f"lambda = {lam:g}": by_method(study, (V, ("edge/zscore", lam))) for lam in LAMBDAS}
+    rules["edges alone"] = by_method(study, (E,))
+    rules["balanced: sd(V) / sd(E) over the sources"] = fused(study, [(V,), (E,)], by="z")
     return rules
 
 
 def candidates(study: Study) -> dict[str, Similarity]:
     """What might do better than DEPARA without labels, equal weights throughout."""
-    layers = ("zscore@block1", "zscore@block2", "zscore")
-    points = ("gxi-l2sq@block1", "gxi-l2sq@block2", "gxi-l2sq")
-    all_edges = tuple((f"edge/{name}", 1 / 3) for name in layers)
-    all_nodes = tuple((f"node/{name}", 1 / 3) for name in points)
-    edge = ("edge/zscore", 1.0)
+    all_edges = tuple((f"edge/zscore{at}", 1 / 3) for at in ("@block1", "@block2", ""))
+    all_nodes = tuple((f"node/gxi-l2sq{at}", 1 / 3) for at in ("@block1", "@block2", ""))
+    dds, rsa = ("pair/dds_laplacian", 1.0), ("pair/rsa", 1.0)
     single = {
-        "`paper`: V + raw E": (("node/gxi-l2sq", 1.0), ("edge/raw", 1.0)),
-        "`default`: V + z-scored E": (("node/gxi-l2sq", 1.0), edge),
-        "E alone, z-scored": (edge,),
-        "V of 8 x 8 maps + E": (("node/gxi-l2sq-grid8", 1.0), edge),
-        "V averaged over channels + E": (("node/gxi-l2sq-mean", 1.0), edge),
-        "V of the largest activations + E": (("node/gxi-max", 1.0), edge),
-        "V by integrated gradients + E": (("node/ig-l2sq", 1.0), edge),
-        "V of the largest activations by integrated gradients + E": (("node/ig-max", 1.0), edge),
+        "`paper`: V + raw E": (V, ("edge/raw", 1.0)),
+        "`default`: V + z-scored E": (V, E),
+        "E alone, z-scored": (E,),
+        "V of 8 x 8 maps + E": (("node/gxi-l2sq-grid8", 1.0), E),
+        "V averaged over channels + E": (("node/gxi-l2sq-mean", 1.0), E),
+        "V of the largest activations + E": (("node/gxi-max", 1.0), E),
+        "V by integrated gradients + E": (("node/ig-l2sq", 1.0), E),
+        "V of the largest activations by integrated gradients + E": (("node/ig-max", 1.0), E),
         "E of three layers": all_edges,
         "V + E of three layers": (*all_nodes, *all_edges),
-        "V + E of three layers (V of the last)": (("node/gxi-l2sq", 1.0), *all_edges),
-        "ModelGiF + E": (("pair/modelgif", 1.0), edge),
-        "DDS, Laplacian": (("pair/dds_laplacian", 1.0),),
-        "V + DDS, Laplacian": (("node/gxi-l2sq", 1.0), ("pair/dds_laplacian", 1.0)),
-        "RSA": (("pair/rsa", 1.0),),
+        "V + E of three layers (V of the last)": (V, *all_edges),
+        "ModelGiF + E": (("pair/modelgif", 1.0), E),
+        "DDS, Laplacian": (dds,),
+        "V + DDS, Laplacian": (V, dds),
+        "RSA": (rsa,),
     }
-    found = {title: by_method(study, Method(title, parts)) for title, parts in single.items()}
-    terms = ("node/gxi-l2sq", "edge/zscore", "pair/rsa", "pair/cka_linear", "pair/dds_laplacian")
-    members = [Method(key, ((key, 1.0),)) for key in terms]
+    found = {title: by_method(study, parts) for title, parts in single.items()}
+    members = [(part,) for part in (V, E, rsa, ("pair/cka_linear", 1.0), dds)]
     found["rank fusion of V and E"] = fused(study, members[:2], by="rank")
     found["rank fusion of V, E, RSA, CKA, DDS"] = fused(study, members, by="rank")
     return found
@@ -123,8 +103,7 @@ def fused(study: Study, methods: Sequence[Method], *, by: str) -> Similarity:
     """Sum over methods of each target's ranks ("rank") or standardised scores ("z")."""
 
     def similarity(pool: Pool) -> np.ndarray:
-        tasks = np.array([name.split("/")[0] for name in study.candidates(pool)])
-        foreign = tasks[:, None] != tasks  # a network's likeness to itself says nothing
+        foreign = study.foreign(pool)  # a network's likeness to itself says nothing
         total = np.zeros(foreign.shape)
         for method in methods:
             matrix = np.where(foreign, study.similarity(method, pool), np.nan)

@@ -1,15 +1,15 @@
 """From a finished run's stages to its one small results file."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from depara_jax.evaluation import ordinal_ahp
-from experiments.league.config import RANDOM, StudyConfig
-from experiments.league.judge import by_method, judge
-from experiments.league.methods import Method
+from experiments.league.config import Encoder, StudyConfig
+from experiments.league.judge import by_method, correlations
 from experiments.league.results import Results
 from experiments.league.scores import Matrix
 from experiments.league.study import Study
@@ -39,7 +39,12 @@ def collect(
         ahp=_affinities(config, transfer, names),
         knn=np.stack([one.knn for one in ordered]),
         probe=np.stack([one.probe for one in ordered]),
-        quality=np.array([_quality(trained[name]) for name in names]),
+        quality=np.array(
+            [
+                one.get("validation_loss", 1.0) / one.get("trivial_loss", 1.0)
+                for one in (trained[name] for name in names)
+            ]
+        ),
         matrices={key: matrix.values for key, matrix in matrices[1].items()},
         seconds={key: matrix.seconds for key, matrix in matrices[1].items()},
         sweep={},
@@ -51,43 +56,30 @@ def collect(
     return dataclasses.replace(results, sweep=_sweep_scores(results, sweep))
 
 
-def _quality(result: Mapping[str, Any]) -> float:
-    return (
-        result["validation_loss"] / result["trivial_loss"] if "validation_loss" in result else 1.0
-    )
-
-
 def _affinities(
     config: StudyConfig, transfer: Mapping[str, Transfer], names: tuple[str, ...]
 ) -> np.ndarray:
     """Taskonomy's ordinal affinities [e, t] within each architecture and seed."""
     ahp = np.full((len(names), len(config.tasks)), np.nan)
-    for architecture, _ in config.architectures:
-        for seed in range(config.seeds):
-            group = [
-                e for e in config.encoders
-                if (e.architecture, e.seed) == (architecture, seed) and e.task != RANDOM
-            ]  # fmt: skip
-            for t, target in enumerate(config.tasks):
-                sources = [e.name for e in group if e.task != target]
-                rows = [names.index(name) for name in sources]
-                cases = np.stack([transfer[name].losses[t].reshape(-1) for name in sources])
-                ahp[rows, t] = ordinal_ahp(cases)
+    groups: dict[tuple[str, int], list[Encoder]] = {}
+    for encoder in config.trained:
+        groups.setdefault((encoder.architecture, encoder.seed), []).append(encoder)
+    for group, (t, target) in itertools.product(groups.values(), enumerate(config.tasks)):
+        sources = [e.name for e in group if e.task != target]
+        cases = np.stack([transfer[name].losses[t].reshape(-1) for name in sources])
+        ahp[[names.index(name) for name in sources], t] = ordinal_ahp(cases)
     return ahp
 
 
 def _sweep_scores(results: Results, sweep: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The probe sweep's matrices as Spearman correlations with the truth [3, t], a target each."""
     terms = ("node",), ("edge",), ("node", "edge")
-    methods = [Method("+".join(keys), tuple((key, 1.0) for key in keys)) for keys in terms]
+    methods = [tuple((key, 1.0) for key in keys) for keys in terms]
     found = {}
     draws = {key.split(":")[0] for key in sweep}
     for draw in sorted(draws, key=lambda key: tuple(map(int, key.split("/")))):
         matrices = {key: sweep[f"{draw}:{key}"] for key in ("node", "edge")}
         study = Study(dataclasses.replace(results, matrices=matrices))
-        found[draw] = np.stack([
-            judge(study, by_method(study, method), targets=study.tasks,
-                  metrics=("spearman",))["spearman"]
-            for method in methods
-        ])  # fmt: skip
+        scores = [correlations(study, by_method(study, m), targets=study.tasks) for m in methods]
+        found[draw] = np.stack(scores)
     return found

@@ -1,18 +1,20 @@
 """What a study is made of, as one frozen, hashable value."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from depara_jax.errors import DeparaError
 from depara_jax.models.encoder import EncoderConfig
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.tasks import TASKS
 
-__all__ = ["FULL", "QUICK", "RANDOM", "Encoder", "StudyConfig"]
+__all__ = ["FULL", "QUICK", "RANDOM", "READOUT_SEED", "Encoder", "StudyConfig"]
 
 # A target counts if the order of its sources comes out again with other encoder seeds, and if its
 # own networks serve it better than random ones. Fixed before any estimator was scored.
 LEAST_AGREEMENT = 0.6
+READOUT_SEED = 23  # of the target images' crops and corruptions, the same for every network
 RANDOM = "random"  # the control's name where others have a task
 
 
@@ -27,6 +29,12 @@ class Encoder(NamedTuple):
     def name(self) -> str:
         """Unique within a study, and how every matrix is aligned: "edges/residual/0"."""
         return f"{self.task}/{self.architecture}/{self.seed}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Encoder":
+        """The network of that name."""
+        task, architecture, seed = name.split("/")
+        return cls(task, architecture, int(seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +54,7 @@ class StudyConfig:
       probe_images: unlabelled images for the similarities.
       most_probe_images: the largest probe set of the sweep over their number.
       path_steps: midpoints of integrated gradients and nodes of ModelGiF.
-      least_agreement: the exclusion rule's bound, see `study.admitted`; None admits every
+      least_agreement: the exclusion rule's bound, see `Study.targets`; None admits every
         target (the quick study, whose numbers mean nothing).
       ablations: also compute what only the ablations need.
       fine_tuned: how many (source, target) pairs are also fine-tuned.
@@ -92,6 +100,11 @@ class StudyConfig:
             for seed in range(self.seeds)
         )
 
+    @property
+    def trained(self) -> tuple[Encoder, ...]:
+        """The networks without the random controls."""
+        return tuple(encoder for encoder in self.encoders if encoder.task != RANDOM)
+
     def shape(self, architecture: str) -> EncoderConfig:
         """The encoders' shape by the architecture's name."""
         return dict(self.architectures)[architecture]
@@ -107,24 +120,15 @@ class StudyConfig:
             chunk=min(50, self.steps),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for result files."""
-        shapes = [[name, dataclasses.asdict(shape)] for name, shape in self.architectures]
-        return dataclasses.asdict(self) | {"architectures": shapes, "tasks": list(self.tasks)}
 
-
+_plain = partial(EncoderConfig, block="plain", output_activation="linear")
 FULL = StudyConfig(
     architectures=(
         # Shortcuts and a last ReLU as in the packaged zoo; and neither (so that channel signs are
         # arbitrary). Two blocks and an early stride, half the packaged encoder's cost: there are
         # a hundred of them to train.
         ("residual", EncoderConfig(widths=(16, 24), strides=(2, 1))),
-        (
-            "plain",
-            EncoderConfig(
-                block="plain", widths=(16, 24), strides=(2, 1), output_activation="linear"
-            ),
-        ),
+        ("plain", _plain(widths=(16, 24), strides=(2, 1))),
     ),
     # Rotation stays at chance on these patches and jigsaw next to it (README.md of mini_taskonomy).
     tasks=tuple(name for name in TASKS if name not in ("rotation", "jigsaw")),
@@ -132,12 +136,7 @@ FULL = StudyConfig(
 QUICK = StudyConfig(
     architectures=(
         ("residual", EncoderConfig(widths=(4, 6), strides=(1, 2), features=4)),
-        (
-            "plain",
-            EncoderConfig(
-                block="plain", widths=(6,), strides=(2,), features=4, output_activation="linear"
-            ),
-        ),
+        ("plain", _plain(widths=(6,), strides=(2,), features=4)),
     ),
     tasks=("edges", "saturation", "photograph", "noise_level"),
     seeds=2,

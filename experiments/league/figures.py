@@ -14,7 +14,6 @@ from experiments.league.study import Study
 from experiments.league.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["curve_figure", "league_figure", "save", "sweep_figure", "truth_figure"]
@@ -26,44 +25,47 @@ KINDS = {"label-free": COLORS[0], "labels": COLORS[2], "prior": COLORS[1], "refe
 def league_figure(entries: Sequence[Entry]) -> "Figure":
     """Every row of the league with its interval, coloured by what it needs."""
     shown = list(reversed(entries))
-    figure, axes = new_figure(7.6, 1.4 + 0.27 * len(shown))
-    for kind, color in KINDS.items():
-        rows = [(i, e.scores["spearman"]) for i, e in enumerate(shown) if e.kind == kind]
-        _dots(axes, rows, color, MARKERS[list(KINDS).index(kind)], kind)
-    return _labelled(figure, axes, [entry.title.replace("`", "") for entry in shown])
+    points: dict[str, list[tuple[float, Score]]] = {kind: [] for kind in KINDS}
+    for i, entry in enumerate(shown):
+        points[entry.kind].append((i, entry.scores["spearman"]))
+    labels = [entry.title.replace("`", "") for entry in shown]
+    return _dots((7.6, 1.4 + 0.27 * len(shown)), labels, points, list(KINDS.values()))
 
 
 def sweep_figure(sweep: Sweep) -> "Figure":
     """An ablation: a line of dots a setting, one colour a column, with intervals."""
-    rows = {row.label: row.values for row in sweep.rows}
-    labels = list(rows)[::-1]
-    series = list(next(iter(rows.values())))
-    figure, axes = new_figure(7.2, 1.5 + 0.34 * len(labels))
-    for j, name in enumerate(series):
-        offset = 0.14 * ((len(series) - 1) / 2 - j)
-        points = [(i + offset, rows[label][name]) for i, label in enumerate(labels)]
-        _dots(axes, points, COLORS[j], MARKERS[j], name)
-    return _labelled(figure, axes, labels, title=sweep.title)
+    labels = list(sweep.rows)[::-1]
+    columns = list(sweep.rows[labels[0]])
+    points = {}
+    for j, column in enumerate(columns):
+        shift = 0.14 * ((len(columns) - 1) / 2 - j)
+        points[column] = [(i + shift, sweep.rows[one][column]) for i, one in enumerate(labels)]
+    return _dots((7.2, 1.5 + 0.34 * len(labels)), labels, points, COLORS, title=sweep.title)
 
 
-def _labelled(figure: "Figure", axes: "Axes", labels: Sequence[str], title: str = "") -> "Figure":
+def _dots(
+    size: tuple[float, float],
+    labels: Sequence[str],
+    series: Mapping[str, Sequence[tuple[float, Score]]],
+    colors: Sequence[str],
+    title: str = "",
+) -> "Figure":
+    """Series of (height, score), labels at the whole heights."""
+    figure, axes = new_figure(*size)
+    style = {"markersize": 5, "linewidth": 1.3}
+    for j, (name, points) in enumerate(series.items()):
+        if points:
+            heights, scores = zip(*points, strict=True)
+            means, low, high = np.array(scores).T
+            errors = np.maximum(0, [means - low, high - means])
+            axes.errorbar(
+                means, heights, xerr=errors, fmt=MARKERS[j], color=colors[j], label=name, **style
+            )
     axes.set_yticks(range(len(labels)), labels)
     axes.axvline(0, color=GRAY, linewidth=0.8)
     tidy(axes, title=title, xlabel=LABEL)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
-
-
-def _dots(axes, points: Sequence[tuple[float, Score]], color: str, marker: str, label: str) -> None:
-    if not points:
-        return
-    heights = [height for height, _ in points]
-    means = np.array([one.mean for _, one in points])
-    errors = np.array(
-        [[max(0, one.mean - one.low), max(0, one.high - one.mean)] for _, one in points]
-    ).T
-    style = {"fmt": marker, "color": color, "markersize": 5, "linewidth": 1.3}
-    axes.errorbar(means, heights, xerr=errors, label=label, **style)
 
 
 def curve_figure(
@@ -86,7 +88,7 @@ def curve_figure(
     figure, axes = new_figure(7.2, 4.2)
     places = np.arange(len(xs))
     for j, (name, values) in enumerate(series.items()):
-        means, low, high = (np.array([getattr(v, k) for v in values]) for k in Score._fields)
+        means, low, high = np.array(values).T
         axes.plot(places, means, color=COLORS[j], marker=MARKERS[j], label=name, linewidth=1.8)
         axes.fill_between(places, low, high, color=COLORS[j], alpha=0.15, linewidth=0)
     labels = [f"{x:g}" for x in xs]

@@ -1,22 +1,17 @@
 """Every number about a method: metrics a target, averaged over pools, with intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from depara_jax.evaluation import (
-    GroundTruth,
-    bootstrap_over_targets,
-    precision_at_k,
-    rank_correlations,
-    regret_at_k,
-)
+from depara_jax import evaluation
 from experiments.common.tables import with_interval
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["METRICS", "Score", "Similarity", "by_method", "judge", "judged"]
+__all__ = ["METRICS", "Score", "Similarity", "by_method", "correlations"]
+__all__ += ["judge", "score"]
 
 METRICS = ("P@1", "P@3", "P@5", "spearman", "kendall", "regret@1")
 RELEVANT = 5  # of the sources of a target, as in the papers
@@ -74,23 +69,23 @@ def judge(
     return {metric: np.mean(values, axis=0) for metric, values in found.items()}
 
 
-def _metric(metric: str, matrix: np.ndarray, truth: GroundTruth) -> np.ndarray:
+def _metric(metric: str, matrix: np.ndarray, truth: evaluation.GroundTruth) -> np.ndarray:
     candidates = int(truth.pairs.sum(1).min())
     if metric.startswith("P@"):
         cut = min(int(metric[2:]), candidates)
         relevant = min(RELEVANT, max(1, candidates // 3))
-        return precision_at_k(matrix, truth, relevant=relevant, ks=[cut])[:, 0]
+        return evaluation.precision_at_k(matrix, truth, relevant=relevant, ks=[cut])[:, 0]
     if metric == "regret@1":
-        return regret_at_k(matrix, truth, ks=[1])[:, 0]
-    return np.nan_to_num(rank_correlations(matrix, truth, method=metric))
+        return evaluation.regret_at_k(matrix, truth, ks=[1])[:, 0]
+    return np.nan_to_num(evaluation.rank_correlations(matrix, truth, method=metric))
 
 
-def judged(values: Mapping[str, np.ndarray]) -> dict[str, Score]:
-    """Means over targets with 95% bootstrap intervals."""
-    return {metric: score(per_target) for metric, per_target in values.items()}
+def correlations(study: Study, similarity: Similarity, **which: Any) -> np.ndarray:
+    """Spearman's correlation with the truth of each target [t]; `which` as in `judge`."""
+    return judge(study, similarity, metrics=("spearman",), **which)["spearman"]
 
 
 def score(per_target: np.ndarray) -> Score:
     """Mean and 95% interval over the draw of targets."""
-    interval = bootstrap_over_targets(per_target)
+    interval = evaluation.bootstrap_over_targets(per_target)
     return Score(float(per_target.mean()), float(interval.low), float(interval.high))

@@ -19,11 +19,10 @@ from depara_jax.errors import DeparaError
 from experiments.common.cells import Cells
 from experiments.common.run import command
 from experiments.league.collect import collect
-from experiments.league.config import FULL, QUICK, StudyConfig
-from experiments.league.data import ON_PACKAGED_ONLY, Images, load_images
-from experiments.league.encoders import load_encoder, train_encoders
-from experiments.league.finetune import fine_tune
-from experiments.league.methods import METHODS
+from experiments.league.config import FULL, QUICK, Encoder, StudyConfig
+from experiments.league.data import ON_PACKAGED_ONLY, load_images
+from experiments.league.encoders import Run, fine_tune, load_encoder, train_encoders
+from experiments.league.methods import MATRICES
 from experiments.league.report import write_report
 from experiments.league.results import load_results, save_results
 from experiments.league.scores import compute_matrices, probe_sweep
@@ -75,28 +74,23 @@ def _work(options: Options, console: Console, **changes: Any) -> None:
 
 
 def _run(options: Options, config: StudyConfig, console: Console) -> None:
-    until = STAGES.index(options.until)
     # See `truth._features`: programs in flight at once can wait for each other for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    clock = _Clock(console, options.until)
     cells = Cells(options.output, "league")
     images = load_images(options.data, probe_images=config.most_probe_images)
-    data, mark = (images.train, images.validation), images.fingerprint
-    clock = _Clock(console)
-    trained = train_encoders(config, data, cells, clock.line, fingerprint=mark)
-    clock.end("encoders")
-    if until == 0:
+    run = Run(config, images, cells, clock.line)
+    trained = train_encoders(run)
+    if clock.ends("encoders"):
         return
-    transfer = measure_transfer(config, data, cells, clock.line, fingerprint=mark)
-    clock.end("transfer")
-    if until == 1:
+    transfer = measure_transfer(run)
+    if clock.ends("transfer"):
         return
-    packaged = options.data == PHOTOGRAPHS
-    matrices = compute_matrices(config, images.probe, cells, clock.line, domains=packaged)
-    sweep = probe_sweep(config, images.probe, cells, clock.line)
-    clock.end("scores")
-    if until == 2:
+    matrices = compute_matrices(run, domains=options.data == PHOTOGRAPHS)
+    sweep = probe_sweep(run)
+    if clock.ends("scores"):
         return
-    meta = _meta(options, config, images, cells)
+    meta = _meta(options, run)
     stored = {
         "encoders, sum of wall seconds": sum(one["seconds"] for one in trained.values()),
         "transfer, sum of wall seconds": sum(one.seconds for one in transfer.values()),
@@ -105,34 +99,35 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
     # Once without the fine-tuned pairs, so that tables are there while these are made.
     for last in (False, True):
         if last:
-            tuned = fine_tune(config, data, cells, clock.line, fingerprint=mark)
-            clock.end("fine-tune")
+            tuned = fine_tune(run)
+            clock.ends("fine-tune")
         meta["seconds"] = {k: round(v) for k, v in stored.items()} | clock.seconds
         results = collect(config, trained, transfer, matrices, sweep, tuned, meta)
-        league_keys = tuple(key for method in METHODS for key, _ in method.parts)
-        save_results(cells.path("results.npz"), results, across=league_keys)
-        if until > 3 and (last or not options.quick):
+        save_results(cells.path("results.npz"), results, across=MATRICES)
+        if options.until == STAGES[-1] and (last or not options.quick):
             # From the file, so that what is shown is what anybody gets from it.
             write_report(load_results(cells.path("results.npz")), options.output)
-            clock.end("report")
+            clock.ends("report")
 
 
 class _Clock:
     """Lines with the wall and processor time, and what each stage took in this process."""
 
-    def __init__(self, console: Console):
-        self.console, self.wall, self.cpu = console, time.perf_counter(), time.process_time()
-        self.start, self.seconds = self.wall, {}
+    def __init__(self, console: Console, until: str):
+        self.console, self.until, self.seconds = console, until, {}
+        self.start, *self.last = time.perf_counter(), time.perf_counter(), time.process_time()
 
     def line(self, text: str) -> None:
         now = time.perf_counter() - self.start
         self.console.print(f"{now:7.0f} s, {time.process_time():7.0f} s of processor: {text}")
 
-    def end(self, stage: str) -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        spent = f"{wall - self.wall:.0f} (processor {cpu - self.cpu:.0f})"
-        self.seconds[f"{stage}, this process"] = spent
-        self.wall, self.cpu = wall, cpu
+    def ends(self, stage: str) -> bool:
+        """Notes what the stage took; whether it is the last one that is wanted."""
+        now = time.perf_counter(), time.process_time()
+        wall, cpu = np.subtract(now, self.last)
+        self.seconds[f"{stage}, this process"] = f"{wall:.0f} (processor {cpu:.0f})"
+        self.last = list(now)
+        return stage == self.until
 
 
 def configuration(options: Options, changes: dict[str, Any]) -> StudyConfig:
@@ -150,21 +145,22 @@ def configuration(options: Options, changes: dict[str, Any]) -> StudyConfig:
     return dataclasses.replace(config, **changes)
 
 
-def _meta(options: Options, config: StudyConfig, images: Images, cells: Cells) -> dict[str, Any]:
+def _meta(options: Options, run: Run) -> dict[str, Any]:
+    config, images = run.config, run.images
+    train, validation = images.data
     counts = {}
     for architecture, _ in config.architectures:
-        first = next(e for e in config.encoders if e.architecture == architecture)
-        leaves = jax.tree.leaves(load_encoder(config, cells, first).variables)
-        counts[architecture] = int(sum(np.size(leaf) for leaf in leaves))
+        model = load_encoder(run, Encoder(config.tasks[0], architecture, 0))
+        counts[architecture] = int(sum(map(np.size, jax.tree.leaves(model.variables))))
     return {
         "command": "python -m experiments.league.main --output OUT"
         + (" --quick" if options.quick else "")
         + (f" --data {options.data}" if options.data != PHOTOGRAPHS else ""),
         "backend": f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {os.cpu_count()} cores",
-        "images": f"{len(images.train.images)} training, {len(images.validation.images)} "
+        "images": f"{len(train.images)} training, {len(validation.images)} "
         f"validation and {len(images.probe)} probe patches ({images.fingerprint})",
         "parameters": counts,
-        "config": config.to_json(),
+        "config": dataclasses.asdict(config),
     }
 
 

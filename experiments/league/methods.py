@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from depara_jax.recipe import Recipe
 
-__all__ = ["DOMAINS", "EDGES", "ESTIMATED", "METHODS", "NODES", "Method", "Term"]
+__all__ = ["DOMAINS", "EDGES", "ESTIMATED", "MATRICES", "METHODS", "NODES", "Method", "Term"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,48 +80,37 @@ ESTIMATED = ("rsa", "cka_linear", "dds_cosine", "dds_laplacian", "svcca")
 DOMAINS = ("photographs", "other", "texture", "pink noise", "white noise")
 
 
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A way to score sources: a weighted sum of named matrices.
-
-    Attributes:
-      title: how tables call it.
-      parts: (matrix's key, weight); keys are "node/NAME", "edge/NAME", "pair/NAME".
-      note: what a reader should know.
-    """
-
-    title: str
-    parts: tuple[tuple[str, float], ...]
-    note: str = ""
+# A way to score sources: (matrix's key, weight) of each that is added up. Keys are "node/NAME",
+# "edge/NAME", "pair/NAME".
+Method = tuple[tuple[str, float], ...]
 
 
-def _sum(title: str, node: str | None, edge: str | None, lam: float = 1.0, weight: float = 1.0):
-    parts = [] if node is None else [(f"node/{node}", weight)]
-    parts += [] if edge is None else [(f"edge/{edge}", lam)]
-    return Method(title, tuple(parts))
+def _sum(node: str | None, edge: str | None, lam: float = 1.0, weight: float = 1.0) -> Method:
+    parts = [(f"node/{node}", weight)] if node else []
+    return (*parts, (f"edge/{edge}", lam)) if edge else tuple(parts)
 
 
-def _pair(title: str, key: str) -> Method:
-    return Method(title, ((f"pair/{key}", 1.0),))
-
-
-METHODS: tuple[Method, ...] = (
-    _sum("DEPARA `paper`", "gxi-l2sq", "raw"),
-    _sum("DEPARA `default` (V + z-scored E)", "gxi-l2sq", "zscore"),
-    _sum("DEPARA `depara-task`", "gxi-sum-mean", "centre-ordinal", 0.25),
-    _sum("DEPARA `depara-task-upstream`", "gxi-sum-mean", "centre-ordinal", 0.25, 0.001),
-    _sum("DEPARA `depara-layer` (encoder output)", "gxi-sum-abs-mean", "raw-ordinal"),
-    _sum("V alone (`paper`)", "gxi-l2sq", None),
-    _sum("E alone, raw (`paper`)", None, "raw"),
-    _sum("E alone, centred", None, "centre"),
-    _sum("E alone, z-scored", None, "zscore"),
-    _sum("TAM gradient x input (`tam`)", "gxi-sum-mean", None),
-    _sum("TAM saliency", "saliency-sum-mean", None),
-    _sum("TAM epsilon-LRP", "elrp-sum-mean", None),
-    _pair("RSA", "rsa"),
-    _pair("linear CKA", "cka_linear"),
-    _pair("DDS, cosine", "dds_cosine"),
-    _pair("DDS, Laplacian", "dds_laplacian"),
-    _pair("SVCCA", "svcca"),
-    _pair("ModelGiF", "modelgif"),
+# By title, as tables call them.
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "DEPARA `paper`": _sum("gxi-l2sq", "raw"),
+        "DEPARA `default` (V + z-scored E)": _sum("gxi-l2sq", "zscore"),
+        "DEPARA `depara-task`": _sum("gxi-sum-mean", "centre-ordinal", 0.25),
+        "DEPARA `depara-task-upstream`": _sum("gxi-sum-mean", "centre-ordinal", 0.25, 0.001),
+        "DEPARA `depara-layer` (encoder output)": _sum("gxi-sum-abs-mean", "raw-ordinal"),
+        "V alone (`paper`)": _sum("gxi-l2sq", None),
+        "E alone, raw (`paper`)": _sum(None, "raw"),
+        "E alone, centred": _sum(None, "centre"),
+        "E alone, z-scored": _sum(None, "zscore"),
+        "TAM gradient x input (`tam`)": _sum("gxi-sum-mean", None),
+        "TAM saliency": _sum("saliency-sum-mean", None),
+        "TAM epsilon-LRP": _sum("elrp-sum-mean", None),
+        "RSA": (("pair/rsa", 1.0),),
+        "linear CKA": (("pair/cka_linear", 1.0),),
+        "DDS, cosine": (("pair/dds_cosine", 1.0),),
+        "DDS, Laplacian": (("pair/dds_laplacian", 1.0),),
+        "SVCCA": (("pair/svcca", 1.0),),
+        "ModelGiF": (("pair/modelgif", 1.0),),
+    }
 )
+MATRICES = frozenset(key for method in METHODS.values() for key, _ in method)

@@ -12,33 +12,26 @@ from experiments.league import figures
 from experiments.league.choice import Choice, candidates, choose, halves, lambda_rules
 from experiments.league.config import RANDOM
 from experiments.league.judge import METRICS, score
-from experiments.league.league import BASELINE, Entry, league, reproducibility
+from experiments.league.league import AHP, DIFFERENCE, Entry, league, reproducibility
 from experiments.league.results import Results
 from experiments.league.study import Study
-from experiments.league.sweeps import Sweep, ablations, lambda_curve, probe_counts
+from experiments.league.sweeps import ablations, lambda_curve, probe_counts
 
 __all__ = ["write_report"]
 
 DEFAULT = "`default`: V + z-scored E"
 
 
-def write_report(results: Results, folder: Path) -> Study:
-    """Writes tables.md and figures/*.png.
-
-    Returns:
-      The study, for whoever wants to look further.
-    """
+def write_report(results: Results, folder: Path) -> None:
+    """Writes tables.md and figures/*.png."""
     study = Study(results)
-    folder.mkdir(parents=True, exist_ok=True)
     parts = [_head(study), _targets(study), _fine_tuned(study)]
     if len(study.targets) >= 4:
         parts += _judged(study, folder / "figures")
     else:
         parts.append("Fewer than four targets pass the rule, so no method is scored.\n")
     figures.save(figures.truth_figure(study), folder / "figures" / "truth.png")
-    text = "\n".join(part for part in parts if part)
-    write_text(folder / "tables.md", text)
-    return study
+    write_text(folder / "tables.md", "\n".join(part for part in parts if part))
 
 
 def _judged(study: Study, pictures: Path) -> list[str]:
@@ -49,10 +42,12 @@ def _judged(study: Study, pictures: Path) -> list[str]:
     mixed = league(study, sources="all")
     parts.append(_league("## League, sources of both architectures", mixed, short=True))
     for sweep in ablations(study):
-        parts.append(_sweep(sweep))
+        rows = [[label, *map(str, values.values())] for label, values in sweep.rows.items()]
+        header = ["setting", *next(iter(sweep.rows.values()))]
+        parts.append(_table(f"## Ablation: {sweep.title}", header, rows))
         figures.save(figures.sweep_figure(sweep), pictures / f"{sweep.name}.png")
     parts += [_lambda(study, pictures), _counts(study, pictures)]
-    rules = choose(study, lambda_rules(study, "gxi-l2sq", "zscore"))
+    rules = choose(study, lambda_rules(study))
     parts.append(_choice("## Rules for lambda, held out", study, rules, "lambda = 1"))
     if "node/ig-max" in study.results.matrices:
         tried = choose(study, candidates(study))
@@ -76,13 +71,11 @@ def _head(study: Study) -> str:
 def _targets(study: Study) -> str:
     """How reproducible the truth is, and which targets count."""
     found = reproducibility(study)
-    losses = study.results.losses.mean(axis=2)
-    names = [name.split("/")[0] for name in study.results.names]
-    control = losses[[name == RANDOM for name in names]].mean(axis=0)
-    rows = []
+    losses, rows = study.losses, []
+    control = losses[study.rows(RANDOM)].mean(axis=0)
     for i, task in enumerate(study.tasks):
-        own = losses[[name == task for name in names], i].mean()
-        others = np.array([name not in (task, RANDOM) for name in names])
+        own = losses[study.rows(task), i].mean()
+        others = [e.task not in (task, RANDOM) for e in study.encoders]
         worse = (losses[others, i] > control[i]).mean()
         columns = [f"{found[key][i]:.2f}" for key in found]
         kept = "yes" if task in study.targets else "no"
@@ -102,39 +95,28 @@ def _targets(study: Study) -> str:
 
 
 def _league(title: str, entries: Sequence[Entry], *, short: bool = False) -> str:
+    metrics = [*METRICS, *([] if short else [AHP]), DIFFERENCE]
     rows = []
     for entry in entries:
         seconds = "" if entry.seconds is None else f"{entry.seconds:.3f}"
-        values = [str(entry.scores[metric]) for metric in METRICS]
-        extra = [] if short else [str(entry.ahp)]
-        rows.append([entry.title, entry.kind, *values, *extra, str(entry.difference), seconds])
-    header = ["method", "needs", *METRICS, *([] if short else ["Spearman, AHP"])]
-    header += [f"Spearman minus `{BASELINE}`", "s a network"]
+        scores = [str(entry.scores[metric]) for metric in metrics]
+        rows.append([entry.title, entry.kind, *scores, seconds])
+    header = ["method", "needs", *metrics, "s a network"]
     return _table(title, header, rows)
 
 
-def _sweep(sweep: Sweep) -> str:
-    columns = list(sweep.rows[0].values)
-    rows = [[row.label, *(str(row.values[c]) for c in columns)] for row in sweep.rows]
-    return _table(f"## Ablation: {sweep.title}", ["setting", *columns], rows)
-
-
 def _lambda(study: Study, pictures: Path) -> str:
-    curves = {f"V + lambda E, {name}": lambda_curve(study, f"edge/{key}") for name, key in (
-        ("z-scored edges", "zscore"), ("raw edges", "raw"),
-    )}  # fmt: skip
+    kinds = {"z-scored edges": "zscore", "raw edges": "raw"}
+    curves = {f"V + lambda E, {n}": lambda_curve(study, f"edge/{k}") for n, k in kinds.items()}
     scores = {name: [score(v) for v in curve.values()] for name, curve in curves.items()}
     xs = list(next(iter(curves.values())))
     picture = figures.curve_figure(
         xs, scores, title="weight of the edge term", xlabel="lambda", ends=("V alone", "E alone")
     )
     figures.save(picture, pictures / "lambda.png")
-    rows = [[_name(x), *(str(values[i]) for values in scores.values())] for i, x in enumerate(xs)]
+    names = ["0 (V alone)", *(f"{x:g}" for x in xs[1:-1]), "infinite (E alone)"]
+    rows = [[name, *map(str, row)] for name, *row in zip(names, *scores.values(), strict=True)]
     return _table("## Ablation: lambda", ["lambda", *scores], rows)
-
-
-def _name(lam: float) -> str:
-    return {0.0: "0 (V alone)", np.inf: "infinite (E alone)"}.get(lam, f"{lam:g}")
 
 
 def _counts(study: Study, pictures: Path) -> str:
@@ -161,7 +143,7 @@ def _choice(title: str, study: Study, choice: Choice, reference: str) -> str:
         selected = [f"{half[option]:.3f}" for half in choice.selection]
         marks = [f"fold {i + 1}" for i, name in enumerate(choice.chosen) if name == option]
         held_out = str(score(choice.held_out[option]))
-        against = str(choice.against(option, reference))
+        against = str(score(choice.held_out[option] - choice.held_out[reference]))
         rows.append([option, *selected, held_out, against, ", ".join(marks)])
     followed = score(choice.followed)
     base = score(choice.followed - choice.held_out[reference])
@@ -178,14 +160,12 @@ def _fine_tuned(study: Study) -> str:
     """Whether fine-tuning orders sources as frozen readouts do."""
     table = study.results.fine_tuned
     rows = []
-    losses = study.results.losses.mean(axis=2)
     for t in sorted({int(row[1]) for row in table}):
         some = table[table[:, 1] == t]
-        frozen = losses[some[:, 0].astype(int), t]
+        places = some[:, 0].astype(int)
         if len(some) > 2:
-            control = np.array(
-                [study.results.names[int(i)].startswith(f"{RANDOM}/") for i in some[:, 0]]
-            )
+            control = np.isin(places, study.rows(RANDOM))
+            frozen = study.losses[places, t]
             rank = f"{spearman(frozen, some[:, 2]):.2f}"
             best = f"{some[:, 2].min():.3f} to {some[:, 2].max():.3f}"
             random = f"{some[control, 2].mean():.3f}" if control.any() else ""

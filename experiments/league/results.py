@@ -6,8 +6,9 @@ for the league's methods the block between architectures, as 16-bit fractions of
 """
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ class Results:
         return tuple(name for name in self.names if not name.startswith("random/"))
 
 
-_ARRAYS = ("losses", "ahp", "knn", "probe", "quality")
+_ARRAYS = ("losses", "ahp", "knn", "probe", "quality", "fine_tuned")
 
 
-def save_results(path: Path, results: Results, *, across: tuple[str, ...] = ()) -> None:
+def save_results(path: Path, results: Results, *, across: Collection[str] = ()) -> None:
     """Writes the file, in one piece.
 
     Args:
@@ -74,11 +75,9 @@ def save_results(path: Path, results: Results, *, across: tuple[str, ...] = ()) 
       across: keys of the matrices whose block between architectures is kept.
     """
     arrays: dict[str, Any] = {name: getattr(results, name).astype(np.float32) for name in _ARRAYS}
-    groups = _groups(results.trained)
     scales = {}
     for key, matrix in results.matrices.items():
-        packed, scales[key] = _pack(matrix, groups, key in across)
-        arrays[f"matrix:{key}"] = packed
+        arrays[f"matrix:{key}"], scales[key] = _pack(matrix, results.trained, key in across)
     for key, values in results.sweep.items():
         arrays[f"sweep:{key}"] = values.astype(np.float16)
     header = {
@@ -90,7 +89,6 @@ def save_results(path: Path, results: Results, *, across: tuple[str, ...] = ()) 
         "scales": scales,
         "across": [key for key in results.matrices if key in across],
     }
-    arrays["fine_tuned"] = results.fine_tuned.astype(np.float32)
     arrays["header"] = np.array(json.dumps(header, allow_nan=False))
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
@@ -107,64 +105,49 @@ def load_results(path: Path) -> Results:
     header = json.loads(str(arrays["header"]))
     if header["format"] != FORMAT:
         raise DeparaError(f"{path}: format {header['format']}, expected {FORMAT}; run it again")
-    names = tuple(header["names"])
-    trained = tuple(name for name in names if not name.startswith("random/"))
-    groups = _groups(trained)
-    matrices = {
-        key: _unpack(arrays[f"matrix:{key}"], scale, groups, key in header["across"])
-        for key, scale in header["scales"].items()
-    }
-    return Results(
+    results = Results(
         meta=header["meta"],
-        names=names,
+        names=tuple(header["names"]),
         targets=tuple(header["targets"]),
         **{name: arrays[name].astype(np.float64) for name in _ARRAYS},
-        matrices=matrices,
+        matrices={},
         seconds=header["seconds"],
         sweep={
             key.removeprefix("sweep:"): value.astype(np.float64)
             for key, value in arrays.items()
             if key.startswith("sweep:")
         },
-        fine_tuned=arrays["fine_tuned"].astype(np.float64),
     )
+    matrices = {
+        key: _unpack(arrays[f"matrix:{key}"], scale, results.trained, key in header["across"])
+        for key, scale in header["scales"].items()
+    }
+    return dataclasses.replace(results, matrices=matrices)
 
 
-def _groups(names: tuple[str, ...]) -> list[np.ndarray]:
-    """Rows of each architecture."""
-    architectures = [name.split("/")[1] for name in names]
-    return [np.flatnonzero(np.array(architectures) == one) for one in dict.fromkeys(architectures)]
-
-
-def _pack(matrix: np.ndarray, groups: list[np.ndarray], across: bool) -> tuple[np.ndarray, float]:
+def _pack(matrix: np.ndarray, names: tuple[str, ...], across: bool) -> tuple[np.ndarray, float]:
     if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, atol=1e-4):
         raise DeparaError("results: a similarity matrix is not finite and symmetric")
-    kept = np.concatenate([matrix[place] for place in _places(groups, across)])
+    kept = matrix[_places(names, across)]
     scale = float(np.abs(kept).max()) or 1.0
     return np.round(kept / scale * STEPS).astype(np.int16), scale
 
 
-def _unpack(packed: np.ndarray, scale: float, groups: list[np.ndarray], across: bool) -> np.ndarray:
-    size = sum(map(len, groups))
-    matrix = np.full((size, size), np.nan)
-    values, start = packed.astype(np.float64) * scale / STEPS, 0
-    for rows, columns in _places(groups, across):
-        part = values[start : start + len(rows)]
-        matrix[rows, columns] = matrix[columns, rows] = part
-        start += len(rows)
-    matrix[np.arange(size), np.arange(size)] = 1.0
+def _unpack(packed: np.ndarray, scale: float, names: tuple[str, ...], across: bool) -> np.ndarray:
+    matrix = np.full((len(names), len(names)), np.nan)
+    rows, columns = _places(names, across)
+    matrix[rows, columns] = matrix[columns, rows] = packed.astype(np.float64) * scale / STEPS
+    np.fill_diagonal(matrix, 1.0)
     return matrix
 
 
-def _places(groups: list[np.ndarray], across: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+def _places(names: tuple[str, ...], across: bool) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of what is stored, block by block."""
-    places = []
-    for rows in groups:
-        first, second = np.triu_indices(len(rows), k=1)
-        places.append((rows[first], rows[second]))
+    architectures = np.array([name.split("/")[1] for name in names])
+    groups = [np.flatnonzero(architectures == one) for one in dict.fromkeys(architectures)]
+    places = [rows[np.array(np.triu_indices(len(rows), k=1))] for rows in groups]
     if across:
-        for i, rows in enumerate(groups):
-            for columns in groups[i + 1 :]:
-                first, second = np.meshgrid(rows, columns, indexing="ij")
-                places.append((first.reshape(-1), second.reshape(-1)))
-    return places
+        pairs = itertools.combinations(groups, 2)
+        places += [np.array(np.meshgrid(*pair, indexing="ij")).reshape(2, -1) for pair in pairs]
+    rows, columns = np.concatenate(places, axis=1)
+    return rows, columns

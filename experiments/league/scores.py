@@ -6,13 +6,15 @@ Each matrix is a cell of its own, [m, m] in the order of the names that it carri
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from jaxtyping import Float
 
 from depara_jax.data.probes import Probe
 from depara_jax.errors import DeparaError
@@ -23,18 +25,14 @@ from depara_jax.models.model import Model
 from depara_jax.recipe import Recipe
 from depara_jax.selection.models import compare_models
 from depara_jax.walk import layer_features
-from experiments.common.cells import Cells
-from experiments.league.config import RANDOM, StudyConfig
-from experiments.league.encoders import load_encoder
-from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, METHODS, NODES, Term
-from experiments.league.probes import domain_probe
+from experiments.league.data import domain_probe
+from experiments.league.encoders import Run, load_encoder
+from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, MATRICES, NODES
 
 __all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
 
 PROBE_COUNTS = (10, 20, 50, 100, 200, 500, 1000)
 PROBE_DRAWS = 3
-
-Job = Callable[[Sequence[Model]], np.ndarray]
 
 
 class Matrix(NamedTuple):
@@ -45,109 +43,83 @@ class Matrix(NamedTuple):
 
 
 def compute_matrices(
-    config: StudyConfig,
-    probe: Probe,
-    cells: Cells,
-    progress: Callable[[str], None],
-    *,
-    domains: bool = True,
+    run: Run, *, domains: bool = True
 ) -> tuple[tuple[str, ...], dict[str, Matrix]]:
     """Computes what is not there yet.
 
     Args:
-      config: the study, whose encoders are trained.
-      probe: its first `config.probe_images` are used.
-      cells: of the run.
-      progress: called with a line for each matrix.
+      run: its encoders are trained; the first `probe_images` of its probe set are used.
       domains: also the base terms on other kinds of probe images.
 
     Returns:
       The trained encoders' names, and {key: matrix} in their order: "node/NAME", "edge/NAME",
       "pair/NAME", and "DOMAIN:node/NAME".
     """
-    models = _trained(config, cells)
-    names = tuple(model.name for model in models)
-    base = probe.subset(range(config.probe_images))
-    needed = {key for method in METHODS for key, _ in method.parts} | {"node/ig-l2sq"}
-    todo = {
-        key: (job, base.fingerprint)
-        for key, job in _jobs(config, base).items()
-        if config.ablations or key in needed
-    }
+    config, models = run.config, _trained(run)
+    needed = MATRICES | {"node/ig-l2sq"}
+    keys = [f"node/{name}" for name in NODES] + [f"edge/{name}" for name in EDGES]
+    keys += [f"pair/{name}" for name in (*ESTIMATED, "modelgif")]
+    base = run.images.probe.subset(range(config.probe_images))
+    todo = {key: (key, base) for key in keys if config.ablations or key in needed}
     others = DOMAINS[1:] if config.ablations else DOMAINS[-1:]
     for domain in others if domains else ():
         other = domain_probe(domain, config.probe_images)
-        jobs = _jobs(config, other)
         for key in ("node/gxi-l2sq", "edge/zscore"):
-            todo[f"{domain}:{key}"] = (jobs[key], other.fingerprint)
+            todo[f"{domain}:{key}"] = (key, other)
     matrices = {}
     # The league's own first, for a run that is stopped.
-    for key in sorted(todo, key=lambda key: key not in needed):
-        job, fingerprint = todo[key]
-        name = f"scores/{key.replace('/', '-').replace(':', '--')}.npz"
-        content = _named(cells, name, names, lambda j=job: _timed(j, models)._asdict(),
-                         settings=_settings(config), images=fingerprint)  # fmt: skip
-        matrices[key] = Matrix(content["values"], float(content["seconds"]))
-        progress(f"{key}: {matrices[key].seconds:.3f} s a network")
-    return names, matrices
+    for name in sorted(todo, key=lambda name: name not in needed):
+        key, probe = todo[name]
+        file = f"scores/{name.replace('/', '-').replace(':', '--')}.npz"
+        job = partial(_similarities, key, probe=probe, steps=config.path_steps)
+        content = _named(run, file, lambda j=job: _timed(j, models)._asdict(), probe.fingerprint)
+        matrices[name] = Matrix(content["values"], float(content["seconds"]))
+        run.line(f"{name}: {matrices[name].seconds:.3f} s a network")
+    return tuple(model.name for model in models), matrices
 
 
-def _trained(config: StudyConfig, cells: Cells) -> list[Model]:
-    return [load_encoder(config, cells, e) for e in config.encoders if e.task != RANDOM]
-
-
-def _settings(config: StudyConfig) -> list:
-    """What the matrices depend on beside the images."""
-    training = [config.training(name) for name, _ in config.architectures]
-    return [config.tasks, config.seeds, training, config.probe_images, config.path_steps]
+def _trained(run: Run) -> list[Model]:
+    return [load_encoder(run, encoder) for encoder in run.config.trained]
 
 
 def _named(
-    cells: Cells, name: str, names: tuple[str, ...], make: Callable[[], dict], **depends: Any
+    run: Run, name: str, make: Callable[[], Mapping[str, Any]], fingerprint: str
 ) -> dict[str, np.ndarray]:
     """A cell whose rows belong to names, never to places."""
-    content = cells.get(name, lambda: {"names": np.array(names), **make()}, **depends)
-    if tuple(map(str, content.pop("names"))) != names:
+    config, names = run.config, [encoder.name for encoder in run.config.trained]
+    training = [config.training(name) for name, _ in config.architectures]
+    settings = [config.tasks, config.seeds, training, config.probe_images, config.path_steps]
+    content = run.cells.get(
+        name, lambda: {"names": np.array(names), **make()}, settings=settings, images=fingerprint
+    )
+    if content.pop("names").tolist() != names:
         raise DeparaError(
-            f"{cells.path(name)}: its rows are of other networks; delete it to compute it anew"
+            f"{run.cells.path(name)}: its rows are of other networks; delete it to compute it anew"
         )
     return content
 
 
-def _jobs(config: StudyConfig, probe: Probe) -> dict[str, Job]:
-    """Everything that is computed on one probe set."""
-    jobs: dict[str, Job] = {}
-    for prefix, terms in (("node", NODES), ("edge", EDGES)):
-        for name, term in terms.items():
-            jobs[f"{prefix}/{name}"] = _term_job(term, probe, config.path_steps)
-    for name in ESTIMATED:
-        jobs[f"pair/{name}"] = lambda models, n=name: estimate_pairs(n, _features(models, probe))
-    jobs["pair/modelgif"] = lambda models: modelgif_pairs(
-        [Partial(_reader(m.forward, m.spec.encoder), m.variables) for m in models],
-        probe.array(models[0].spec.input),
-        steps=config.path_steps,
-    )
-    return jobs
+def _similarities(
+    key: str, models: Sequence[Model], probe: Probe, steps: int
+) -> Float[np.ndarray, "m m"]:
+    """The matrix of a key."""
+    kind, name = key.split("/")
+    if name == "modelgif":
+        networks = [Partial(_reader(m.forward, m.spec.encoder), m.variables) for m in models]
+        return modelgif_pairs(networks, probe.array(models[0].spec.input), steps=steps)
+    if kind == "pair":
+        return estimate_pairs(name, _features(models, probe))
+    term = (NODES if kind == "node" else EDGES)[name]
+    integrated = term.recipe.attribution == "integrated_gradients"
+    recipe = term.recipe.replace(steps=steps) if integrated else term.recipe
+    similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe)
+    return np.asarray(getattr(similarity, kind), np.float64)
 
 
 @functools.cache
 def _reader(forward: Callable[..., Any], layer: str) -> Callable[[Any, Any], jax.Array]:
     """(variables, images) -> the layer: one function, so one program, for each architecture."""
     return lambda variables, images: forward(variables, images)[layer]
-
-
-def _term_job(term: Term, probe: Probe, steps: int) -> Job:
-    recipe = term.recipe
-    if recipe.attribution == "integrated_gradients":
-        recipe = recipe.replace(steps=steps)
-
-    def job(models: Sequence[Model]) -> np.ndarray:
-        similarity = compare_models([_at(m, term.layer) for m in models], probe, recipe)
-        part = similarity.node if recipe.uses_nodes else similarity.edge
-        assert part is not None
-        return np.asarray(part, np.float64)
-
-    return job
 
 
 def _at(model: Model, layer: str) -> Model:
@@ -163,7 +135,7 @@ def _features(models: Sequence[Model], probe: Probe) -> list[np.ndarray]:
     return [layer_features(m, probe, [m.spec.encoder])[m.spec.encoder] for m in models]
 
 
-def _timed(job: Job, models: Sequence[Model]) -> Matrix:
+def _timed(job: Callable[[Sequence[Model]], np.ndarray], models: Sequence[Model]) -> Matrix:
     """The matrix, timed after one network of each architecture has compiled the programs."""
     first = {model.spec.architecture: model for model in models}
     job(list(first.values()))
@@ -172,18 +144,17 @@ def _timed(job: Job, models: Sequence[Model]) -> Matrix:
     return Matrix(values, (time.perf_counter() - started) / len(models))
 
 
-def probe_sweep(
-    config: StudyConfig, probe: Probe, cells: Cells, progress: Callable[[str], None]
-) -> dict[str, np.ndarray]:
+def probe_sweep(run: Run) -> dict[str, np.ndarray]:
     """Node and z-scored edge terms on random draws of 10 to 1,000 probe images.
 
     Returns:
       {"COUNT/DRAW:node" or ":edge": [m, m]} in the order of `compute_matrices`'s names. All draws
       come from the first `config.most_probe_images` images; a count that takes all has one draw.
     """
+    probe = run.images.probe
 
     def make() -> dict[str, np.ndarray]:
-        models = _trained(config, cells)
+        models = _trained(run)
         recipe = Recipe(name="node", lam=0.0)
         cosines = compare_models(models, probe, recipe, per_image=True).node_cosines
         assert cosines is not None
@@ -194,12 +165,10 @@ def probe_sweep(
                 rows = np.random.default_rng([count, draw]).permutation(len(probe))[:count]
                 found[f"{count}/{draw}:node"] = cosines[rows].mean(axis=0)
                 found[f"{count}/{draw}:edge"] = _edge_matrix(features, rows)
-            progress(f"{count} probe images")
+            run.line(f"{count} probe images")
         return found
 
-    names = tuple(encoder.name for encoder in config.encoders if encoder.task != RANDOM)
-    return _named(cells, "scores/probe-sweep.npz", names, make,
-                  settings=_settings(config), images=probe.fingerprint)  # fmt: skip
+    return _named(run, "scores/probe-sweep.npz", make, probe.fingerprint)
 
 
 def _edge_matrix(features: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:

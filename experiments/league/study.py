@@ -14,33 +14,7 @@ from experiments.league.config import RANDOM, Encoder
 from experiments.league.methods import Method
 from experiments.league.results import Results
 
-__all__ = ["Pool", "Study", "admitted", "agreement"]
-
-
-def agreement(rankings: np.ndarray) -> np.ndarray:
-    """[pairs] Spearman's correlation of every pair of k measurements [k, s] of the same sources."""
-    return np.array([spearman(*pair) for pair in itertools.combinations(rankings, 2)])
-
-
-def admitted(
-    targets: Sequence[str],
-    reproducible: np.ndarray,
-    own: np.ndarray,
-    random: np.ndarray,
-    *,
-    least: float | None,
-) -> tuple[str, ...]:
-    """The targets that count.
-
-    Args:
-      targets: t names.
-      reproducible: [t] Spearman between encoder seeds of the order of their sources.
-      own: [t] loss of the target's own encoders.
-      random: [t] loss of random-initialised ones.
-      least: bound on `reproducible`; None admits all.
-    """
-    rows = zip(targets, reproducible, own, random, strict=True)
-    return tuple(name for name, r, o, c in rows if least is None or (r >= least and o < c))
+__all__ = ["Pool", "Study"]
 
 
 class Pool(NamedTuple):
@@ -64,61 +38,65 @@ class Study:
 
     def __init__(self, results: Results):
         self.results = results
-        self.row = {name: i for i, name in enumerate(results.names)}
-        self.place = {name: i for i, name in enumerate(results.trained)}
-        parts = [name.split("/") for name in results.names]
-        encoders = [Encoder(task, shape, int(seed)) for task, shape, seed in parts]
-        self.tasks = tuple(dict.fromkeys(e.task for e in encoders if e.task != RANDOM))
-        self.architectures = tuple(dict.fromkeys(e.architecture for e in encoders))
-        self.seeds = tuple(sorted({e.seed for e in encoders}))
+        self.encoders = [Encoder.parse(name) for name in results.names]
+        self.row = {encoder: i for i, encoder in enumerate(self.encoders)}
+        self.place = {Encoder.parse(name): i for i, name in enumerate(results.trained)}
+        self.tasks = tuple(dict.fromkeys(e.task for e in self.place))
+        self.architectures = tuple(dict.fromkeys(e.architecture for e in self.encoders))
+        self.seeds = tuple(sorted({e.seed for e in self.encoders}))
+        self.losses = results.losses.mean(axis=2)
         if self.tasks != results.targets:
             raise DeparaError("results: sources and targets must be the same tasks in one order")
 
+    def agreement(self, measured: Sequence[np.ndarray]) -> np.ndarray:
+        """[t] Spearman's correlation of the order of a target's sources between measurements.
+
+        Args:
+          measured: k tables [t, s]; the mean is over their pairs.
+        """
+        rows = range(len(self.tasks))
+        others = [[s for s in rows if s != t] for t in rows]  # a target's own is no source
+        pairs = list(itertools.combinations(measured, 2))
+        found = [[spearman(a[t, others[t]], b[t, others[t]]) for a, b in pairs] for t in rows]
+        return np.mean(found, axis=1)
+
     @functools.cached_property
     def reproducible(self) -> np.ndarray:
-        """[t] Spearman between encoder seeds of the order of sources.
-
-        Mean over pairs of seeds and over architectures.
-        """
-        values = np.empty((len(self.tasks), len(self.architectures)))
-        for j, architecture in enumerate(self.architectures):
-            stack = np.stack([self.gains(architecture, seed) for seed in self.seeds])
-            for i in range(len(self.tasks)):
-                others = np.arange(len(self.tasks)) != i
-                values[i, j] = agreement(stack[:, i, others]).mean()
-        return values.mean(axis=1)
+        """[t] agreement between encoder seeds, mean over architectures."""
+        by_seed = [[self.gains(a, seed) for seed in self.seeds] for a in self.architectures]
+        return np.mean([self.agreement(tables) for tables in by_seed], axis=0)
 
     @functools.cached_property
     def targets(self) -> tuple[str, ...]:
-        """The targets that the rule of `admitted` lets count."""
+        """Those that count: reproducible, and served better by their own encoders than by random.
+
+        The bound is `StudyConfig.least_agreement`; without one all count.
+        """
         least = self.results.meta["config"]["least_agreement"]
-        losses = self.results.losses.mean(axis=2)
-        own, control = np.empty(len(self.tasks)), np.empty(len(self.tasks))
-        for i, task in enumerate(self.tasks):
-            own[i] = np.mean([losses[self.row[name], i] for name in self._all_named(task)])
-            control[i] = np.mean([losses[self.row[name], i] for name in self._all_named(RANDOM)])
-        return admitted(self.tasks, self.reproducible, own, control, least=least)
+        own = [self.losses[self.rows(task), i].mean() for i, task in enumerate(self.tasks)]
+        better = own < self.losses[self.rows(RANDOM)].mean(axis=0)
+        kept = np.full(len(own), True) if least is None else better & (self.reproducible >= least)
+        return tuple(itertools.compress(self.tasks, kept))
 
-    def _all_named(self, task: str) -> list[str]:
-        pairs = itertools.product(self.architectures, self.seeds)
-        return [Encoder(task, architecture, seed).name for architecture, seed in pairs]
-
-    def control(self, architecture: str) -> np.ndarray:
-        """[t] loss of the random-initialised encoders, mean over seeds and draws."""
-        rows = [self.row[Encoder(RANDOM, architecture, seed).name] for seed in self.seeds]
-        return self.results.losses[rows].mean(axis=(0, 2))
+    def rows(self, task: str, architecture: str | None = None) -> list[int]:
+        """Positions of the encoders of a task, of all architectures by default."""
+        return [
+            i for i, e in enumerate(self.encoders)
+            if e.task == task and architecture in (None, e.architecture)
+        ]  # fmt: skip
 
     def gains(self, architecture: str, seed: int, *, draw: int | None = None) -> np.ndarray:
         """[t, s] what each source saves of the control's loss; rows and columns as `tasks`."""
-        losses = self.results.losses
-        losses = losses.mean(axis=2) if draw is None else losses[:, :, draw]
-        control = self.control(architecture)[:, None]
-        return 1.0 - self.table(losses, architecture, seed) / control
+        losses = self.losses if draw is None else self.results.losses[:, :, draw]
+        return 1.0 - self.table(losses, architecture, seed) / self._control(architecture)
+
+    def _control(self, architecture: str) -> np.ndarray:
+        """[t, 1] loss of the random-initialised encoders, mean over seeds and draws."""
+        return self.results.losses[self.rows(RANDOM, architecture)].mean(axis=(0, 2))[:, None]
 
     def table(self, values: np.ndarray, architecture: str, seed: int) -> np.ndarray:
         """[t, s] of an array [e, t] for the sources of one architecture and seed."""
-        rows = [self.row[Encoder(task, architecture, seed).name] for task in self.tasks]
-        return values[rows].T
+        return values[[self.row[Encoder(task, architecture, seed)] for task in self.tasks]].T
 
     def pools(
         self, *, seeds: Sequence[int] | None = None, sources: str = "same"
@@ -137,43 +115,37 @@ class Study:
             pools.append(Pool(architecture, first, second, kinds[sources]))
         return tuple(pools)
 
-    def candidates(self, pool: Pool) -> list[str]:
-        """Names of the pool's sources, in the order of `truth`'s candidates."""
+    def candidates(self, pool: Pool) -> list[Encoder]:
+        """The pool's sources, in the order of `truth`'s candidates."""
         pairs = itertools.product(pool.sources, self.tasks)
-        return [Encoder(task, architecture, pool.source_seed).name for architecture, task in pairs]
+        return [Encoder(task, architecture, pool.source_seed) for architecture, task in pairs]
+
+    def foreign(self, pool: Pool) -> np.ndarray:
+        """[c, c] whether the task of a row's target is another than the candidate's."""
+        tasks = np.array([source.task for source in self.candidates(pool)])
+        return tasks[:, None] != tasks
 
     def truth(self, pool: Pool, targets: Sequence[str], *, ahp: bool = False) -> GroundTruth:
         """Affinities of the pool's sources; a target task's own networks are no candidates."""
-        losses = self.results.losses.mean(axis=2)
-        # One control for all sources of a pool, so that their gains compare.
-        control = self.control(pool.architecture)[:, None]
-        blocks = [
-            self.table(self.results.ahp, architecture, pool.source_seed)
-            if ahp
-            else 1.0 - self.table(losses, architecture, pool.source_seed) / control
-            for architecture in pool.sources
-        ]
-        names = self.candidates(pool)
+        affinity = self.of_sources(pool, self.results.ahp if ahp else self.losses)
+        if not ahp:  # one control for all sources of a pool, so that their gains compare
+            control = self._control(pool.architecture)
+            affinity = 1.0 - affinity / np.tile(control, (len(pool.sources), 1))
         rows = [self.tasks.index(name) for name in targets]
-        affinity = np.concatenate(blocks, axis=1)[rows]
-        tasks = np.array([name.split("/")[0] for name in names])
-        affinity[tasks == np.array(targets)[:, None]] = np.nan
+        names = [source.name for source in self.candidates(pool)]
+        affinity = np.where(self.foreign(pool), affinity, np.nan)[rows]
         # A target is the row of the candidate of its own task, see `similarity`.
-        own = [names[rows[i]] for i in range(len(targets))]
-        return GroundTruth.from_affinity(affinity, own, names)
+        return GroundTruth.from_affinity(affinity, [names[row] for row in rows], names)
+
+    def of_sources(self, pool: Pool, values: np.ndarray) -> np.ndarray:
+        """An array [e, t] as [c, c]: columns the candidates, row i for the task of candidate i."""
+        blocks = [self.table(values, one, pool.source_seed) for one in pool.sources]
+        return np.tile(np.concatenate(blocks, axis=1), (len(pool.sources), 1))
 
     def similarity(self, method: Method, pool: Pool) -> np.ndarray:
         """[c, c], row i the target network of candidate i's task; aligned by name."""
-        names = self.candidates(pool)
-        asking = [
-            Encoder(name.split("/")[0], pool.architecture, pool.target_seed).name for name in names
-        ]
-        columns, rows = ([self.place[name] for name in side] for side in (names, asking))
-        trained = self.results.trained
-        assert [trained[i] for i in columns] == names, "columns are not the sources asked for"
-        assert [trained[i] for i in rows] == asking, "rows are not the target networks asked for"
-        parts = [
-            weight * self.results.matrices[key][np.ix_(rows, columns)]
-            for key, weight in method.parts
-        ]
+        sources = self.candidates(pool)
+        asking = [Encoder(e.task, pool.architecture, pool.target_seed) for e in sources]
+        block = np.ix_([self.place[e] for e in asking], [self.place[e] for e in sources])
+        parts = [weight * self.results.matrices[key][block] for key, weight in method]
         return np.sum(parts, axis=0)

@@ -1,34 +1,30 @@
 """The ablations that the papers leave open: one table of rows each, of stored matrices alone."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments.league.judge import Score, by_method, judge, score
+from experiments.league.judge import Score, by_method, correlations, score
 from experiments.league.methods import DOMAINS, Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["Row", "Sweep", "ablations", "lambda_curve", "probe_counts"]
+__all__ = ["Sweep", "ablations", "lambda_curve", "probe_counts"]
 
 NODE, EDGE = "node/gxi-l2sq", "edge/zscore"
 GRID = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-ALONE, TOGETHER = "alone", "with the other term"
-
-
-class Row(NamedTuple):
-    """A setting: Spearman of the term alone and of both terms, means over targets."""
-
-    label: str
-    values: dict[str, Score]
+BASE = {"V": (NODE,), "E, z-scored": (EDGE,), "V + E": (NODE, EDGE)}
+# A row's label, the matrices that each of its columns adds up, and the pools, by default all.
+Setting = tuple[str, Mapping[str, tuple[str, ...]], Sequence[Pool] | None]
 
 
 class Sweep(NamedTuple):
-    """One ablation."""
+    """One ablation: by setting, Spearman of each column, means over targets."""
 
     name: str
     title: str
-    rows: tuple[Row, ...]
+    rows: dict[str, dict[str, Score]]
 
 
 def ablations(study: Study) -> tuple[Sweep, ...]:
@@ -83,76 +79,64 @@ def ablations(study: Study) -> tuple[Sweep, ...]:
     return tuple(sweep for sweep in sweeps if len(sweep.rows) > 1)
 
 
-def _method(*keys: str, weights: Sequence[float] | None = None) -> Method:
-    weights = weights or [1.0] * len(keys)
-    return Method("+".join(keys), tuple(zip(keys, weights, strict=True)))
-
-
-def _row(study: Study, label: str, methods: dict[str, Method], pools=None) -> Row:
-    found = {name: _spearman(study, method, pools) for name, method in methods.items()}
-    return Row(label, {name: score(values) for name, values in found.items()})
-
-
-def _spearman(study: Study, method: Method, pools: Sequence[Pool] | None = None) -> np.ndarray:
-    """Of each target [t]."""
-    found = judge(study, by_method(study, method), pools=pools, metrics=("spearman",))
-    return found["spearman"]
+def _sweep(study: Study, name: str, title: str, rows: Iterable[Setting]) -> Sweep:
+    """The settings whose matrices are there."""
+    found = {
+        label: {
+            column: score(
+                correlations(study, by_method(study, tuple((k, 1.0) for k in keys)), pools=pools)
+            )
+            for column, keys in columns.items()
+        }
+        for label, columns, pools in rows
+        if study.results.matrices.keys() >= set().union(*columns.values())
+    }
+    return Sweep(name, title, found)
 
 
 def _terms(study: Study, name: str, title: str, kind: str, choices: dict[str, str]) -> Sweep:
+    other = EDGE if kind == "node" else NODE
     rows = []
     for label, key in choices.items():
-        own, other = f"{kind}/{key}", EDGE if kind == "node" else NODE
-        if own in study.results.matrices:
-            methods = {ALONE: _method(own), TOGETHER: _method(own, other)}
-            rows.append(_row(study, label, methods))
-    return Sweep(name, title, tuple(rows))
+        own = f"{kind}/{key}"
+        rows.append((label, {"alone": (own,), "with the other term": (own, other)}, None))
+    return _sweep(study, name, title, rows)
 
 
 def _domains(study: Study) -> Sweep:
     rows = []
     for domain in DOMAINS:
         prefix = "" if domain == DOMAINS[0] else f"{domain}:"
-        keys = {"V": (NODE,), "E, z-scored": (EDGE,), "V + E": (NODE, EDGE)}
-        if f"{prefix}{NODE}" in study.results.matrices:
-            methods = {
-                label: _method(*(prefix + k for k in parts)) for label, parts in keys.items()
-            }
-            rows.append(_row(study, domain, methods))
-    return Sweep("domain", "what the probe images are", tuple(rows))
-
-
-_BASE = {"V": _method(NODE), "E, z-scored": _method(EDGE), "V + E": _method(NODE, EDGE)}
+        columns = {label: tuple(prefix + key for key in keys) for label, keys in BASE.items()}
+        rows.append((domain, columns, None))
+    return _sweep(study, "domain", "what the probe images are", rows)
 
 
 def _seeds(study: Study) -> Sweep:
     """One row a seed of target and source."""
     rows = []
-    for first in study.seeds:
-        for second in study.seeds:
-            pools = [p for p in study.pools() if (p.target_seed, p.source_seed) == (first, second)]
-            rows.append(_row(study, f"target seed {first}, sources {second}", _BASE, pools))
-    return Sweep("seeds", "encoder seeds", tuple(rows))
+    for pair in itertools.product(study.seeds, study.seeds):
+        pools = [p for p in study.pools() if (p.target_seed, p.source_seed) == pair]
+        rows.append((f"target seed {pair[0]}, sources {pair[1]}", BASE, pools))
+    return _sweep(study, "seeds", "encoder seeds", rows)
 
 
 def _architectures(study: Study) -> Sweep:
     """Within one architecture, between two, and among sources of all."""
-    groups: dict[str, list[Pool]] = {}
-    for architecture in study.architectures:
-        for kind, label in (("same", "of the same"), ("other", "of the other"), ("all", "of both")):
-            pools = [p for p in study.pools(sources=kind) if p.architecture == architecture]
-            groups[f"{architecture}: sources {label}"] = pools
-    rows = [_row(study, label, _BASE, pools) for label, pools in groups.items() if pools[0].sources]
-    return Sweep("architectures", "architectures of target and sources", tuple(rows))
+    rows = []
+    kinds = (("same", "of the same"), ("other", "of the other"), ("all", "of both"))
+    for architecture, (kind, label) in itertools.product(study.architectures, kinds):
+        pools = [p for p in study.pools(sources=kind) if p.architecture == architecture]
+        if pools[0].sources:
+            rows.append((f"{architecture}: sources {label}", BASE, pools))
+    return _sweep(study, "architectures", "architectures of target and sources", rows)
 
 
 def lambda_curve(study: Study, edge: str = EDGE) -> dict[float, np.ndarray]:
     """{lambda: Spearman a target}, from 0 (nodes alone) to infinity (edges alone)."""
-    curve = {}
-    for lam in (0.0, *GRID, np.inf):
-        method = _method(edge) if lam == np.inf else _method(NODE, edge, weights=(1.0, lam))
-        curve[lam] = _spearman(study, method)
-    return curve
+    methods: dict[float, Method] = {lam: ((NODE, 1.0), (edge, lam)) for lam in (0.0, *GRID)}
+    methods[np.inf] = ((edge, 1.0),)
+    return {lam: correlations(study, by_method(study, one)) for lam, one in methods.items()}
 
 
 def probe_counts(study: Study) -> dict[int, dict[str, tuple[Score, float]]]:
@@ -166,7 +150,6 @@ def probe_counts(study: Study) -> dict[int, dict[str, tuple[Score, float]]]:
         stack = np.stack(draws)  # [draws, 3, t]
         spread = stack.mean(axis=2).std(axis=0, ddof=1) if len(stack) > 1 else np.full(3, np.nan)
         found[count] = {
-            term: (score(stack[:, i].mean(axis=0)), float(spread[i]))
-            for i, term in enumerate(("V", "E, z-scored", "V + E"))
+            term: (score(stack[:, i].mean(axis=0)), float(spread[i])) for i, term in enumerate(BASE)
         }
     return found

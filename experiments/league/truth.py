@@ -1,10 +1,12 @@
 """Stage 2: how well every frozen encoder serves every target, on little target data.
 
-A network's cell holds its losses on the held-out images for every target and draw, and what the
-two estimators that use target labels say of it.
+A target's labelled images become network inputs and coded answers. A network's cell holds its
+losses on the held-out images for every target and draw, and what the two estimators that use target
+labels say of it.
 """
 
 import functools
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,16 +15,89 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.cells import Cells
-from experiments.league.config import Encoder, StudyConfig
-from experiments.league.encoders import load_encoder
-from experiments.league.readouts import design, knn_error, probe_error, readout_losses
-from experiments.league.targets import LABELLED_IMAGES, Target, all_targets
+from depara_jax.models.model import Model
+from experiments.league.config import READOUT_SEED, StudyConfig
+from experiments.league.encoders import Run, load_encoder
+from experiments.league.readouts import Coded, coded, design, knn_error, probe_error, readout_losses
 from experiments.mini_taskonomy.data import Data
+from experiments.mini_taskonomy.heads import normalized, target_statistics
+from experiments.mini_taskonomy.tasks import Task, compiled_batch, task_named
+from experiments.mini_taskonomy.views import Example
 
-__all__ = ["Transfer", "measure_transfer"]
+__all__ = ["Transfer", "measure_transfer", "target_examples"]
 
+LABELLED_IMAGES = 128  # seen by the estimators that use labels, by no readout
 FORWARD_BATCH = 256
+
+
+class Target(NamedTuple):
+    """A target's images (as normalised network inputs, in `inputs[place]`) and coded answers."""
+
+    task: Task
+    place: int
+    draws: Coded
+    labelled: Coded
+    test: Coded
+
+
+def target_examples(
+    task: Task, config: StudyConfig, train: Data, validation: Data
+) -> tuple[Example, Example]:
+    """Training examples (all draws, then the labelled ones) and test examples of a target.
+
+    One key for all tasks: those whose input is the plain crop then share their images, so that
+    features are computed once.
+    """
+    wanted = config.readout_images * config.readout_draws + LABELLED_IMAGES
+    order = jax.random.permutation(jax.random.key(READOUT_SEED), train.images.shape[0])
+    rows = order[jnp.arange(wanted) % len(order)]
+    tests = jnp.arange(min(config.test_images, validation.images.shape[0]))
+    batch = compiled_batch(task)
+    key = jax.random.key(READOUT_SEED + 1)
+    return (
+        batch(key, train.images[rows], train.photograph[rows]),
+        batch(key, validation.images[tests], validation.photograph[tests]),
+    )
+
+
+def _all_targets(
+    config: StudyConfig, train: Data, validation: Data
+) -> tuple[list[jax.Array], list[Target]]:
+    """Distinct inputs, and every task as a target."""
+    side = _side(config)
+    places: dict[str, int] = {}
+    inputs, targets = [], []
+    for name in config.tasks:
+        task = task_named(name)
+        examples, tests = target_examples(task, config, train, validation)
+        images = normalized(jnp.concatenate([examples.image, tests.image]))
+        digest = hashlib.sha256(np.asarray(images).tobytes()).hexdigest()
+        if digest not in places:
+            places[digest] = len(inputs)
+            inputs.append(images)
+        statistics = target_statistics(task, train)
+        answers = coded(task, examples, statistics, side)
+        used = config.readout_images * config.readout_draws
+        by_draw = (x[:used].reshape(config.readout_draws, -1, *x.shape[1:]) for x in answers)
+        targets.append(
+            Target(
+                task,
+                places[digest],
+                Coded(*by_draw),
+                answers.part(slice(used, None)),
+                coded(task, tests, statistics, side),
+            )
+        )
+    return inputs, targets
+
+
+def _side(config: StudyConfig) -> int:
+    """Height of the encoders' output, which is the same for all architectures of a study."""
+    sides = {
+        32 // (shape.stem_stride * int(np.prod(shape.strides))) for _, shape in config.architectures
+    }
+    assert len(sides) == 1, "architectures of one study must have maps of one size"
+    return sides.pop()
 
 
 class Transfer(NamedTuple):
@@ -41,53 +116,32 @@ class Transfer(NamedTuple):
     seconds: float
 
 
-def measure_transfer(
-    config: StudyConfig,
-    data: tuple[Data, Data],
-    cells: Cells,
-    progress: Callable[[str], None],
-    *,
-    fingerprint: str,
-) -> dict[str, Transfer]:
+def measure_transfer(run: Run) -> dict[str, Transfer]:
     """Measures what is not there yet.
-
-    Args:
-      config: the study, whose encoders are trained.
-      data: training and validation patches.
-      cells: of the run.
-      progress: called with a line for each network.
-      fingerprint: of the images.
 
     Returns:
       {encoder's name: Transfer} in the order of `config.encoders`.
     """
-    targets = functools.cache(lambda: all_targets(config, *data))
+    config = run.config
+    targets = functools.cache(lambda: _all_targets(config, *run.images.data))
     sizes = (config.readout_images, config.readout_draws, config.test_images, config.tasks)
     found = {}
     for encoder in config.encoders:
-        content = cells.get(
+        content = run.cells.get(
             f"transfer/{encoder.name.replace('/', '-')}.npz",
-            lambda e=encoder: _measure(config, e, *targets(), cells)._asdict(),
-            training=config.training(encoder.architecture),
-            images=fingerprint,
+            lambda e=encoder: _measure(load_encoder(run, e), *targets())._asdict(),
+            **run.depends(encoder),
             sizes=sizes,
         )
         content["seconds"] = float(content["seconds"])
         found[encoder.name] = Transfer(**content)
-        progress(f"transfer from {encoder.name}")
+        run.line(f"transfer from {encoder.name}")
     return found
 
 
-def _measure(
-    config: StudyConfig,
-    encoder: Encoder,
-    inputs: list[jax.Array],
-    targets: list[Target],
-    cells: Cells,
-) -> Transfer:
+def _measure(model: Model, inputs: list[jax.Array], targets: list[Target]) -> Transfer:
     """All targets for one network."""
     started = time.perf_counter()
-    model = load_encoder(config, cells, encoder)
     features = [_features(model.forward, model.variables, images) for images in inputs]
     rows = [_on_target(features[t.place], t) for t in targets]
     seconds = time.perf_counter() - started

@@ -117,7 +117,7 @@ def test_rounding_reaches_every_product_and_its_gradient(rng):
     y = jax.nn.relu(short_x @ short_w)
     want = jax.lax.reduce_precision(2 * y, 8, 7) @ short_w.T
     # float32 sums of five products.
-    np.testing.assert_allclose(precision._rounding(7)(program)(w, x), want, rtol=1e-5)
+    np.testing.assert_allclose(precision._rounding(program, 7)(w, x), want, rtol=1e-5)
 
 
 def test_the_peak_is_that_of_a_process_with_what_it_held():

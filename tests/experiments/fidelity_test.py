@@ -138,7 +138,7 @@ def test_saliency_of_units_is_the_mean_over_single_gradients(models, probe):
 
 def test_random_vgg_says_that_the_first_gradient_is_one_for_all_images(probe):
     config = VGGConfig(depth=11, batch_norm=True, num_classes=3, width=1 / 16)
-    result = random_vgg.measure(probe, size=32, map_images=3, progress=quiet, config=config)
+    result = random_vgg.measure(probe, quiet, size=32, map_images=3, config=config)
     key = "first layer's gradient, largest difference between images / largest entry"
     assert result[key] < 1e-4  # float32 gradients, divided by pixels of at least .1
     cosines = result["cosine of accumulated and clean maps"]
@@ -150,7 +150,7 @@ def test_command_writes_one_json_line(tmp_path, monkeypatch, models, probe):
     monkeypatch.setattr(main, "list_models", lambda zoo: [m.spec for m in models])
     by_name = {m.name: m for m in models}
     monkeypatch.setattr(main, "load_model", by_name.__getitem__)
-    monkeypatch.setattr(main, "_photographs", lambda count: probe.subset(range(count)))
+    monkeypatch.setattr(main, "load_probe", lambda name, count: probe.subset(range(count)))
     path = tmp_path / "fidelity.json"
     command = ["--images", "12", "--layer-images", "12", "--vgg-size", "0", "--json", str(path)]
     assert main.main(command) == 0

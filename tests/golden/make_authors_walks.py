@@ -27,8 +27,9 @@ from PIL import Image
 from torch import nn
 
 from depara_jax.data.preprocess import preprocess
+from experiments.benchmarks.peers import torch_vgg
 from tests.golden.authors_walks_cases import BATCH, CASES, IMAGES, ROLES
-from tests.references import torch_vgg
+from tests.references.torch_parity import to_torch
 from tests.references.vgg_state import random_state
 
 NUMBERS = {200: IMAGES, 20: BATCH, 19900: IMAGES * (IMAGES - 1) // 2}
@@ -85,7 +86,7 @@ def stand_ins(case):
 
     transforms = module(
         "torchvision.transforms", Resize=id, CenterCrop=id, ToTensor=str, Normalize=zip,
-        Compose=lambda _: lambda image: torch_vgg.to_torch(preprocess(image, case.input)[None])[0],
+        Compose=lambda _: lambda image: to_torch(preprocess(image, case.input)[None])[0],
     )  # fmt: skip
     models = module("models", vgg19_bn=lambda pretrained: network(case, "imagenet"))
     # Their networks get other weights as soon as they are made.

@@ -10,22 +10,22 @@ import numpy as np
 import torch
 
 from experiments.benchmarks.peers import torch_vgg
-from experiments.benchmarks.peers.vgg_state import random_state
 from tests.golden.vgg_narrow_cases import CASES
-from tests.references.vgg_state import digest, random_images
+from tests.references import torch_parity
+from tests.references.vgg_state import digest, random_images, random_state
 
 
 def condensed(config, size):
     """Every layer's features and gradients, by PyTorch."""
-    images = torch_vgg.to_torch(random_images(2, size, seed=1)).requires_grad_()
+    images = torch_parity.to_torch(random_images(2, size, seed=1)).requires_grad_()
     outputs = torch_vgg.outputs(torch_vgg.build(config, random_state(config, seed=0)), images)
     rows = []
     for features in outputs.values():
-        values = [torch_vgg.to_numpy(features)]
+        values = [torch_parity.to_numpy(features)]
         for target in ("sum", "l2"):
-            scalar = torch_vgg.TARGETS[target](features).sum()
+            scalar = torch_parity.TARGETS[target](features).sum()
             (gradient,) = torch.autograd.grad(scalar, images, retain_graph=True)
-            values.append(torch_vgg.to_numpy(gradient))
+            values.append(torch_parity.to_numpy(gradient))
         rows.append([[digest(image) for image in value] for value in values])
     return np.asarray(rows, np.float32)
 

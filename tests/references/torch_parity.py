@@ -13,7 +13,14 @@ import torch
 from flax import nnx
 
 from depara_jax.models.port import PureForward, convert
-from experiments.benchmarks.peers.vgg_state import Draw
+from tests.references.vgg_state import Draw
+
+# Scalars of one image's features [n, ...] -> [n].
+TARGETS = {
+    "sum": lambda f: f.flatten(1).sum(1),
+    "mean": lambda f: f.flatten(1).mean(1),
+    "l2": lambda f: f.flatten(1).norm(dim=1),
+}
 
 
 def randomise(network, seed=0, *, layer_scale=True):

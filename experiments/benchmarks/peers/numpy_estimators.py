@@ -5,6 +5,8 @@ loop over the classes, float64 as those codes use. LogME keeps the common code's
 has the determinant's missing term, so that the values can be compared.
 """
 
+import itertools
+
 import numpy as np
 
 
@@ -43,11 +45,8 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     """Bao et al., ICIP 2019: pseudo-inverse of one covariance times another."""
-    return float(
-        np.trace(
-            np.linalg.pinv(np.cov(features, rowvar=False), rcond=1e-15) @ _between(features, labels)
-        )
-    )
+    inverse = np.linalg.pinv(np.cov(features, rowvar=False), rcond=1e-15)
+    return float(np.trace(inverse @ _between(features, labels)))
 
 
 def h_score_shrinkage(features: np.ndarray, labels: np.ndarray) -> float:
@@ -84,13 +83,11 @@ def gbc_diagonal(features: np.ndarray, labels: np.ndarray) -> float:
         means.append(rows.mean(axis=0))
         variances.append(np.maximum(rows.var(axis=0), 1e-4))
     total = 0.0
-    for i in range(len(means)):
-        for j in range(len(means)):
-            if i != j:
-                pooled = (variances[i] + variances[j]) / 2
-                apart = 0.125 * ((means[i] - means[j]) ** 2 / pooled).sum()
-                logs = np.log(pooled) - 0.5 * np.log(variances[i]) - 0.5 * np.log(variances[j])
-                total += np.exp(-apart - 0.5 * logs.sum())
+    for i, j in itertools.permutations(range(len(means)), 2):
+        pooled = (variances[i] + variances[j]) / 2
+        apart = 0.125 * ((means[i] - means[j]) ** 2 / pooled).sum()
+        logs = np.log(pooled) - 0.5 * np.log(variances[i]) - 0.5 * np.log(variances[j])
+        total += np.exp(-apart - 0.5 * logs.sum())
     return float(-total)
 
 
@@ -115,11 +112,8 @@ def leep(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Nguyen et al., ICML 2020."""
     joint = np.stack([probabilities[labels == one].sum(axis=0) for one in range(labels.max() + 1)])
     conditional = joint / joint.sum(axis=0)
-    return float(
-        np.mean(
-            [np.log(conditional[y] @ row) for y, row in zip(labels, probabilities, strict=True)]
-        )
-    )
+    pairs = zip(labels, probabilities, strict=True)
+    return float(np.mean([np.log(conditional[label] @ row) for label, row in pairs]))
 
 
 def nce(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["one_graph", "one_layer", "published"]
+__all__ = ["one_graph", "published"]
 
 
 def _square(features: Any) -> Any:
@@ -50,13 +50,7 @@ def one_graph(
     features = outputs(x)
     maps = {}
     for layer in layers:
-        (gradient,) = torch.autograd.grad(_square(features[layer]), x, retain_graph=True)
+        again = layer != layers[-1]
+        (gradient,) = torch.autograd.grad(_square(features[layer]), x, retain_graph=again)
         maps[layer] = (gradient * x).detach().numpy()
     return maps
-
-
-def one_layer(network: Callable[[Any], Any], images: Any) -> Any:
-    """Gradient x input of one network's output."""
-    x = images.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(_square(network(x)), x)
-    return gradient * images

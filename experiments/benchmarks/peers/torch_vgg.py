@@ -1,33 +1,44 @@
 """VGG in PyTorch, slow and obvious, under torchvision's module names.
 
 A second formulation of the text: the modules are listed by their index, and every one's output is
-kept by name. Values come back with channels last, as the library has them.
+kept by name.
 """
 
-import numpy as np
 import torch
 from torch import nn
 
 
 def build(config, state):
     """The network [features, avgpool, classifier] in inference mode, weights from `state`."""
-    network = nn.ModuleDict(
+    network = _network(config)
+    network.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+    return network.eval().requires_grad_(False)
+
+
+def random_network(config, seed):
+    """The network with weights as He et al. (2015) draw them."""
+    torch.manual_seed(seed)
+    network = _network(config)
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_uniform_(parameter, nonlinearity="relu")
+    return network.eval().requires_grad_(False)
+
+
+def _network(config):
+    hidden = config.hidden
+    classifier = (
+        nn.Linear(config.stage_widths[-1] * 49, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
+        nn.Linear(hidden, config.num_classes),
+    )  # fmt: skip
+    return nn.ModuleDict(
         {
             "features": nn.Sequential(*_feature_modules(config)),
             "avgpool": nn.AdaptiveAvgPool2d((7, 7)),
-            "classifier": nn.Sequential(
-                nn.Linear(config.stage_widths[-1] * 49, config.hidden),
-                nn.ReLU(),
-                nn.Dropout(),
-                nn.Linear(config.hidden, config.hidden),
-                nn.ReLU(),
-                nn.Dropout(),
-                nn.Linear(config.hidden, config.num_classes),
-            ),
+            "classifier": nn.Sequential(*classifier),
         }
     )
-    network.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
-    return network.eval().requires_grad_(False)
 
 
 def _feature_modules(config):
@@ -58,22 +69,3 @@ def outputs(network, x):
     for name, module in named_modules(network):
         x = out[name] = module(x.flatten(1) if name == "classifier.0" else x)
     return out
-
-
-def to_torch(images):
-    """[n, h, w, c] -> [n, c, h, w]."""
-    return torch.as_tensor(np.ascontiguousarray(np.moveaxis(np.asarray(images), -1, 1)))
-
-
-def to_numpy(value):
-    """[n, c, h, w] -> [n, h, w, c]; vectors stay."""
-    array = value.detach().numpy()
-    return np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-
-
-# Scalars of one image's features [n, ...] -> [n].
-TARGETS = {
-    "sum": lambda f: f.flatten(1).sum(1),
-    "mean": lambda f: f.flatten(1).mean(1),
-    "l2": lambda f: f.flatten(1).norm(dim=1),
-}

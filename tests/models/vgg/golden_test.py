@@ -10,9 +10,8 @@ import pytest
 
 from depara_jax.models.port import PureForward, convert
 from depara_jax.models.vgg import VGG, schemes
-from experiments.benchmarks.peers.vgg_state import random_state
 from tests.golden.vgg_narrow_cases import CASES
-from tests.references.vgg_state import digest, random_images
+from tests.references.vgg_state import digest, random_images, random_state
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "vgg_narrow.npz"
 

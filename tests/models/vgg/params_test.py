@@ -10,7 +10,7 @@ from depara_jax.models import port
 from depara_jax.models.port import random_variables
 from depara_jax.models.vgg import VGG, VGGConfig, schemes
 from depara_jax.weights.readers import read_tensors, write_safetensors
-from experiments.benchmarks.peers.vgg_state import random_state
+from tests.references.vgg_state import random_state
 
 CONFIG = VGGConfig(11, batch_norm=True, num_classes=5, width=1 / 32)
 

@@ -11,13 +11,13 @@ from flax import nnx
 from depara_jax.models.layers.pooling import adaptive_avg_pool
 from depara_jax.models.port import PureForward, convert
 from depara_jax.models.vgg import VGG, VGGConfig, schemes
-from experiments.benchmarks.peers.vgg_state import Draw, random_state
-from tests.references.vgg_state import random_images
+from tests.references.vgg_state import Draw, random_images, random_state
 
 torch = pytest.importorskip("torch", reason="parity needs PyTorch: the [torch] extra")
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 
 from experiments.benchmarks.peers import torch_vgg  # noqa: E402 - needs torch
+from tests.references import torch_parity  # noqa: E402
 
 CONFIG = VGGConfig(19, batch_norm=True, num_classes=1000)
 
@@ -28,7 +28,7 @@ def setting():
     state = random_state(CONFIG, seed=0)
     images = random_images(2, 224, seed=1)
     network = torch_vgg.build(CONFIG, state)
-    x = torch_vgg.to_torch(images).requires_grad_()
+    x = torch_parity.to_torch(images).requires_grad_()
     return (
         convert(VGG, CONFIG, schemes(CONFIG), state),
         images,
@@ -83,16 +83,16 @@ def test_each_block_computes_what_pytorch_s_does(setting, record_property):
     ours, features, gradients = modules(variables), {}, {}
     draw = Draw(7)
     for name, module in torch_vgg.named_modules(network):
-        into = torch_vgg.to_numpy(x)
+        into = torch_parity.to_numpy(x)
         x = x.detach().requires_grad_()
         y = module(x.flatten(1) if name == "classifier.0" else x)
-        cotangent = draw(*torch_vgg.to_numpy(y).shape)
-        (back,) = torch.autograd.grad(y, x, torch_vgg.to_torch(cotangent))
+        cotangent = draw(*torch_parity.to_numpy(y).shape)
+        (back,) = torch.autograd.grad(y, x, torch_parity.to_torch(cotangent))
         got, got_back = output_and_pullback(
             ours[name], into, cotangent, flatten=name == "classifier.0"
         )
-        features[name] = relative(got, torch_vgg.to_numpy(y))
-        gradients[name] = relative(got_back, torch_vgg.to_numpy(back))
+        features[name] = relative(got, torch_parity.to_numpy(y))
+        gradients[name] = relative(got_back, torch_parity.to_numpy(back))
         x = y
     assert tuple(features) == CONFIG.layers
     report(record_property, "block features", features)
@@ -105,7 +105,7 @@ def test_each_block_computes_what_pytorch_s_does(setting, record_property):
 def test_every_layer_of_the_whole_has_pytorch_s_features(setting, record_property):
     variables, images, _, _, want = setting
     got = jax.jit(PureForward(VGG, CONFIG))(variables, images)
-    errors = {name: relative(got[name], torch_vgg.to_numpy(want[name])) for name in want}
+    errors = {name: relative(got[name], torch_parity.to_numpy(want[name])) for name in want}
     assert tuple(errors) == CONFIG.layers == tuple(want)
     report(record_property, "whole features", errors)
     # The blocks' errors add up over 19 layers.
@@ -115,7 +115,7 @@ def test_every_layer_of_the_whole_has_pytorch_s_features(setting, record_propert
 # The first image's gradient is of the mean, the second's of the length: the images are independent,
 # and one pullback a layer then serves both targets.
 def _torch_scalar(features):
-    mean, length = torch_vgg.TARGETS["mean"](features), torch_vgg.TARGETS["l2"](features)
+    mean, length = torch_parity.TARGETS["mean"](features), torch_parity.TARGETS["l2"](features)
     return mean[0] + length[1]
 
 
@@ -161,7 +161,7 @@ def compare_gradients(measure, got, x, outputs):
     errors = {}
     for name, features in outputs.items():
         (gradient,) = torch.autograd.grad(_torch_scalar(features), x, retain_graph=True)
-        want = torch_vgg.to_numpy(gradient)
+        want = torch_parity.to_numpy(gradient)
         for k, target in enumerate(("mean", "l2")):
             errors[f"{name} {target}"] = measure(got[name][k], want[k])
     assert len(errors) == 2 * len(got)
@@ -185,7 +185,7 @@ def test_in_float64_the_whole_agrees_to_its_last_digits(record_property):
     config = VGGConfig(19, batch_norm=True, num_classes=10, width=1 / 32)
     state, images = random_state(config, seed=2), random_images(2, 100, seed=3).astype(np.float64)
     network = torch_vgg.build(config, state).double()
-    x = torch_vgg.to_torch(images).requires_grad_()
+    x = torch_parity.to_torch(images).requires_grad_()
     outputs = torch_vgg.outputs(network, x)
     with jax.enable_x64(True):
         variables = jax.tree.map(
@@ -195,7 +195,7 @@ def test_in_float64_the_whole_agrees_to_its_last_digits(record_property):
         features = jax.jit(PureForward(VGG, config))(variables, images)
         gradients = our_gradients_one_by_one(config, variables, images)
     assert gradients["classifier.6"].dtype == np.float64
-    errors = {n: relative(features[n], torch_vgg.to_numpy(f.detach())) for n, f in outputs.items()}
+    errors = {n: relative(features[n], torch_parity.to_numpy(f)) for n, f in outputs.items()}
     report(record_property, "features in float64", errors)
     # Thousands of roundings of 1e-16.
     assert max(errors.values()) < 1e-12

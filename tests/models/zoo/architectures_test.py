@@ -10,8 +10,7 @@ from depara_jax.models.vgg import VGGConfig
 from depara_jax.models.zoo.architectures import ARCHITECTURES, build_model
 from depara_jax.spec import InputSpec
 from depara_jax.weights.readers import READERS, file_sha256, write_safetensors
-from experiments.benchmarks.peers.vgg_state import random_state
-from tests.references.vgg_state import random_images
+from tests.references.vgg_state import random_images, random_state
 
 NARROW = {"width": 1 / 32}  # the full vgg11_bn would be 500 MB
 
