@@ -19,9 +19,6 @@ from typing import Any
 
 from experiments.common.run import reading
 
-__all__ = ["apart", "clocks", "fresh_process", "interleaved", "machine", "own_peak_mb", "peak_mb"]
-__all__ += ["ratio", "script", "summary", "timed"]
-
 
 def script(
     measure: Callable[..., Mapping[str, Any] | Iterator[Mapping[str, Any]]],

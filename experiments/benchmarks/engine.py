@@ -16,8 +16,6 @@ from depara_jax.recipe import RECIPES
 from experiments.benchmarks.common import interleaved, machine, peak_mb, ratio, timed
 from experiments.benchmarks.machine import copy_rate, matmul_rate, product_floor
 
-__all__ = ["Network", "engine_line"]
-
 
 class Network(NamedTuple):
     """A port and its peers.

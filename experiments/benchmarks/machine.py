@@ -7,8 +7,6 @@ import numpy as np
 
 from experiments.benchmarks.common import timed
 
-__all__ = ["best", "copy_rate", "matmul_rate", "product_floor", "rates"]
-
 
 def rates(size: int = 2048, megabytes: int = 64, repeats: int = 7) -> dict[str, float]:
     """Best of `repeats` by processor seconds, numpy: GFLOP/s, GB/s, million sorted values a second.

@@ -7,8 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import spearmanr
 
-__all__ = ["agreement", "changed", "off_diagonal"]
-
 
 def agreement(
     first: Float[np.ndarray, "q m"],

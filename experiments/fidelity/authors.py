@@ -24,8 +24,6 @@ from depara_jax.stats import normalize_rows
 from depara_jax.types import Array, Maps
 from depara_jax.walk import View, Walk, layer_features
 
-__all__ = ["OVERWRITTEN", "SIGNED", "accumulated", "layer_rows", "map_cosines", "signed_maps"]
-
 RECIPE = RECIPES["depara-layer"]
 # Whole maps with their signs add up as gradients do; magnitudes and channel means come afterwards.
 SIGNED = RECIPE.replace(absolute=False, channel_reduction="none")

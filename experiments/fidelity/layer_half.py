@@ -21,8 +21,6 @@ from depara_jax.walk import layer_features
 from experiments.fidelity.agreement import changed
 from experiments.fidelity.authors import SIGNED, accumulated, map_cosines, signed_maps
 
-__all__ = ["BASE", "layer_cosines", "measure"]
-
 BASE = RECIPES["depara-layer"].replace(target_side="encoder")
 CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("no magnitudes", {"absolute": False}),

@@ -25,8 +25,6 @@ from experiments.common.cells import write_text
 from experiments.common.run import command
 from experiments.fidelity import layer_half, random_vgg, saliency, task_half
 
-__all__ = ["Options", "main"]
-
 MAP_IMAGES = 4  # of VGG-19, 19 gradients each
 EDGE_IMAGES = 40
 FEWEST = 12  # a half of them makes 15 edges

@@ -18,8 +18,6 @@ from depara_jax.walk import layer_features
 from experiments.fidelity.authors import OVERWRITTEN, accumulated, signed_maps
 from experiments.fidelity.layer_half import layer_cosines
 
-__all__ = ["measure"]
-
 CONFIG = VGGConfig(depth=19, batch_norm=True, num_classes=12)
 
 

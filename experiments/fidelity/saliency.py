@@ -17,8 +17,6 @@ from depara_jax.selection import attribution_graphs
 from depara_jax.stats import normalize_rows
 from experiments.fidelity.agreement import agreement, off_diagonal
 
-__all__ = ["measure", "saliency_of_units"]
-
 CODE = RECIPES["tam"].replace(attribution="saliency")
 
 

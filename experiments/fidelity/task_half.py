@@ -16,8 +16,6 @@ from depara_jax.selection import attribution_graphs, compare_models
 from depara_jax.walk import layer_features
 from experiments.fidelity.agreement import agreement, changed, off_diagonal
 
-__all__ = ["measure"]
-
 BASE = RECIPES["depara-task"]
 # One choice of `depara-task` changed at a time; presets as they are.
 CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -17,8 +17,6 @@ from experiments.league.judge import Similarity, by_method, correlations
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["LAMBDAS", "Choice", "candidates", "choose", "halves", "lambda_rules"]
-
 V, E = ("node/gxi-l2sq", 1.0), ("edge/zscore", 1.0)
 LAMBDAS = (0.0, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 

@@ -15,8 +15,6 @@ from experiments.league.scores import Matrix
 from experiments.league.study import Study
 from experiments.league.truth import Transfer
 
-__all__ = ["collect"]
-
 
 def collect(
     config: StudyConfig,

@@ -9,8 +9,6 @@ from depara_jax.models.encoder import EncoderConfig
 from experiments.mini_taskonomy.config import TrainConfig
 from experiments.mini_taskonomy.tasks import TASKS
 
-__all__ = ["FULL", "QUICK", "RANDOM", "READOUT_SEED", "Encoder", "StudyConfig"]
-
 # A target counts if the order of its sources comes out again with other encoder seeds, and if its
 # own networks serve it better than random ones. Fixed before any estimator was scored.
 LEAST_AGREEMENT = 0.6

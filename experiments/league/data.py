@@ -22,8 +22,6 @@ from experiments.league.methods import DOMAINS
 from experiments.mini_taskonomy.config import PATCH, SIZE
 from experiments.mini_taskonomy.data import Data, load_data
 
-__all__ = ["ON_PACKAGED_ONLY", "Images", "domain_probe", "load_images"]
-
 # What the photographs' task asks (which of the twelve?) other images cannot answer.
 ON_PACKAGED_ONLY = ("photograph",)
 LONGEST_SHORT_SIDE = 384

@@ -27,9 +27,6 @@ from experiments.mini_taskonomy.evaluation import Scores, evaluate, trivial_scor
 from experiments.mini_taskonomy.tasks import task_named
 from experiments.mini_taskonomy.train import fit
 
-__all__ = ["Run", "encoder_file", "fine_tune", "key_of", "load_encoder", "sampled_pairs"]
-__all__ += ["train_encoders"]
-
 FINE_TUNED = ("edges", "saturation", "motion_direction")  # targets of different families
 
 

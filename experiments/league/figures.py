@@ -16,8 +16,6 @@ from experiments.league.sweeps import Sweep
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["curve_figure", "league_figure", "save", "sweep_figure", "truth_figure"]
-
 LABEL = "mean Spearman correlation with measured transfer"
 KINDS = {"label-free": COLORS[0], "labels": COLORS[2], "prior": COLORS[1], "reference": GRAY}
 

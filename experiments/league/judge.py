@@ -10,9 +10,6 @@ from experiments.common.tables import with_interval
 from experiments.league.methods import Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["METRICS", "Score", "Similarity", "by_method", "correlations"]
-__all__ += ["judge", "score"]
-
 METRICS = ("P@1", "P@3", "P@5", "spearman", "kendall", "regret@1")
 RELEVANT = 5  # of the sources of a target, as in the papers
 # A pool's matrix, or several of which the metrics are averaged (random tie-breaks).

@@ -12,8 +12,6 @@ from experiments.league.methods import METHODS
 from experiments.league.study import Pool, Study
 from experiments.mini_taskonomy.tasks import TASKS
 
-__all__ = ["AHP", "DIFFERENCE", "Entry", "league", "reproducibility"]
-
 BASELINE = "E alone, z-scored"  # what every row is compared with, target by target
 AHP, DIFFERENCE = "Spearman, AHP", f"Spearman minus `{BASELINE}`"
 DRAWS = 8  # of the random breaks of ties

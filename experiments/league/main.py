@@ -29,8 +29,6 @@ from experiments.league.scores import compute_matrices, probe_sweep
 from experiments.league.truth import measure_transfer
 from experiments.mini_taskonomy.tasks import TASKS, task_named
 
-__all__ = ["Options", "configuration", "main"]
-
 STAGES = ("encoders", "transfer", "scores", "fine-tune", "report")
 PHOTOGRAPHS = "photographs"
 

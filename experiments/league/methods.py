@@ -13,8 +13,6 @@ from types import MappingProxyType
 
 from depara_jax.recipe import Recipe
 
-__all__ = ["DOMAINS", "EDGES", "ESTIMATED", "MATRICES", "METHODS", "NODES", "Method", "Term"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Term:

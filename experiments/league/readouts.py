@@ -20,9 +20,6 @@ from experiments.mini_taskonomy.heads import Statistics
 from experiments.mini_taskonomy.tasks import Task
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["RIDGES", "Coded", "coded", "design", "knn_error", "predictions"]
-__all__ += ["probe_error", "readout_losses"]
-
 # Of standardised entries, whose Gram matrix over the number of rows has a unit diagonal.
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 

@@ -17,8 +17,6 @@ from experiments.league.results import Results
 from experiments.league.study import Study
 from experiments.league.sweeps import ablations, lambda_curve, probe_counts
 
-__all__ = ["write_report"]
-
 DEFAULT = "`default`: V + z-scored E"
 
 

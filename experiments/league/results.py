@@ -17,8 +17,6 @@ import numpy as np
 from depara_jax.errors import DeparaError
 from depara_jax.files import load_arrays, write_atomically
 
-__all__ = ["Results", "load_results", "save_results"]
-
 FORMAT = 1
 STEPS = 32767
 

@@ -29,8 +29,6 @@ from experiments.league.data import domain_probe
 from experiments.league.encoders import Run, load_encoder
 from experiments.league.methods import DOMAINS, EDGES, ESTIMATED, MATRICES, NODES
 
-__all__ = ["Matrix", "PROBE_COUNTS", "compute_matrices", "probe_sweep"]
-
 PROBE_COUNTS = (10, 20, 50, 100, 200, 500, 1000)
 PROBE_DRAWS = 3
 

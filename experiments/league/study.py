@@ -14,8 +14,6 @@ from experiments.league.config import RANDOM, Encoder
 from experiments.league.methods import Method
 from experiments.league.results import Results
 
-__all__ = ["Pool", "Study"]
-
 
 class Pool(NamedTuple):
     """Who asks and who is asked: target networks of one architecture and seed, sources of another.

@@ -10,8 +10,6 @@ from experiments.league.judge import Score, by_method, correlations, score
 from experiments.league.methods import DOMAINS, Method
 from experiments.league.study import Pool, Study
 
-__all__ = ["Sweep", "ablations", "lambda_curve", "probe_counts"]
-
 NODE, EDGE = "node/gxi-l2sq", "edge/zscore"
 GRID = (0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 BASE = {"V": (NODE,), "E, z-scored": (EDGE,), "V + E": (NODE, EDGE)}

@@ -24,8 +24,6 @@ from experiments.mini_taskonomy.heads import normalized, target_statistics
 from experiments.mini_taskonomy.tasks import Task, compiled_batch, task_named
 from experiments.mini_taskonomy.views import Example
 
-__all__ = ["Transfer", "measure_transfer", "target_examples"]
-
 LABELLED_IMAGES = 128  # seen by the estimators that use labels, by no readout
 FORWARD_BATCH = 256
 

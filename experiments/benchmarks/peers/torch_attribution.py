@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["one_graph", "published"]
-
 
 def _square(features: Any) -> Any:
     return features.flatten(1).square().sum()
