@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["EXIT_CODE", "PreemptedError", "preemptible"]
 
@@ -17,6 +17,7 @@ class PreemptedError(Exception):
     """The process was told to stop; no failure of any model."""
 
 
+@runtime_checkable
 class Together(Protocol):
     """What `preemptible` needs of a job; `depara_jax.sweep.job.Job` is one."""
 
