@@ -29,11 +29,14 @@ setup: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/depara demo --output depara-out
 
-# Most of the tests' time is compilation of small programs, and a third of that XLA's optimiser; the
-# marked tests (`make parity`, `make slow`) and the doctests run with it.
+# Most of the tests' time is compilation of small programs, and most of that XLA's optimiser and its
+# fusion emitters; the marked tests (`make parity`, `make slow`) and the doctests run with them.
+# Neighbouring tests stay in one worker, which has their fixtures and programs.
+QUICK_XLA := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 \
+  --xla_cpu_emitter_verification_level=0
 test: $(INSTALLED)
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-	  $(BIN)/python -m pytest -n $(WORKERS) -m "not parity and not slow"
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS $(QUICK_XLA)" \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not parity and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

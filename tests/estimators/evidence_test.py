@@ -48,15 +48,15 @@ def test_logme_is_the_evidence_at_its_own_alpha_and_beta(
 
 @pytest.mark.usefixtures("x64")
 def test_fixed_point_finds_the_maximum(rng: np.random.Generator) -> None:
-    features = rng.normal(size=(200, 10))
-    target = features @ rng.normal(size=10) + rng.normal(size=200)
+    features = rng.normal(size=(100, 10))
+    target = features @ rng.normal(size=10) + rng.normal(size=100)
     fit = evidence(features, target[:, None])
     start = np.zeros(2)
     best = minimize(
         lambda p: -brute_force(features, target, *np.exp(p)), start, method="Nelder-Mead"
     )
     # The published rule stops at 1e-3 of alpha/beta, where the maximum is flat to second order.
-    assert float(fit.value[0]) == pytest.approx(-best.fun / 200, abs=1e-5)
+    assert float(fit.value[0]) == pytest.approx(-best.fun / 100, abs=1e-5)
     assert float(fit.steps[0]) < 11
 
 

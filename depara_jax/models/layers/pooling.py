@@ -1,7 +1,5 @@
 """Pooling: adaptive averages, and maxima in the form whose pullback is fast here."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,15 +47,12 @@ def max_pool(
         for i in range(size)
         for j in range(size)
     ]
-    values = [jax.lax.stop_gradient(pixel) for pixel in pixels]
-    largest = functools.reduce(jnp.maximum, values)
-    taken, out = jnp.zeros(largest.shape, bool), jnp.zeros_like(largest)
-    for pixel, value in zip(pixels, values, strict=True):
-        wins = (value == largest) & ~taken
-        out += jnp.where(wins, pixel, 0)
-        taken |= wins
-    # NaN equals nothing, so no pixel has won there.
-    return jnp.where(jnp.isnan(largest), largest, out)
+    # Not by equality with the largest value: a pixel that XLA computes twice, rounded otherwise
+    # (fused multiply-adds of a normalisation), would equal it nowhere, and its window would be 0.
+    largest = pixels[0]
+    for pixel in pixels[1:]:
+        largest = jnp.where((pixel > largest) | jnp.isnan(pixel), pixel, largest)
+    return largest
 
 
 def adaptive_avg_pool(
