@@ -6,10 +6,9 @@ from typing import Literal, NamedTuple, get_args
 
 from depara_jax.errors import DeparaError, UnknownNameError
 
-__all__ = ["FeaturePoint", "InputSpec", "LayerRef", "ModelSpec"]
+__all__ = ["InputSpec", "LayerRef", "ModelSpec"]
 
 Channels = Literal["rgb", "bgr", "gray", "lab_l"]
-FeaturePoint = Literal["conv", "norm", "activation"]
 
 
 @dataclasses.dataclass(frozen=True)
