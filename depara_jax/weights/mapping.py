@@ -23,7 +23,6 @@ __all__ = [
     "Rule",
     "Transform",
     "assign",
-    "has_own_names",
     "linear_after_flatten",
 ]
 
@@ -49,11 +48,6 @@ class Rule(NamedTuple):
 # Of converted weights, whose names are the variables' own; Flax alone calls a tensor a kernel.
 OWN_RULES = (Rule("(.+)", r"\1"),)
 _OWN_NAME = re.compile(r".+\.(kernel|scale)")
-
-
-def has_own_names(names: Iterable[str]) -> bool:
-    """Whether tensors are under the variables' own names, as a converted network's are."""
-    return any(_OWN_NAME.fullmatch(name) for name in names)
 
 
 def assign(
