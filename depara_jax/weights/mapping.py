@@ -47,7 +47,6 @@ class Rule(NamedTuple):
 
 # Of converted weights, whose names are the variables' own; Flax alone calls a tensor a kernel.
 OWN_RULES = (Rule("(.+)", r"\1"),)
-_OWN_NAME = re.compile(r".+\.(kernel|scale)")
 
 
 def assign(

@@ -45,7 +45,7 @@ def test_layer_preset_equals_the_authors_layer_procedure_with_gradients_set_back
     maps, edges = authors.layer_graph(target, "answer", probe.images)
     ranking = rank_layers(target, source, probe, RECIPES["depara-layer"], batch_size=4)
     assert ranking.names == STAGES
-    assert ranking.target.endswith(":answer")
+    assert ranking.target.layer == "answer"
     for i, layer in enumerate(STAGES):
         other, others = authors.layer_graph(source, layer, probe.images)
         # float32 gradients and cosines against float64; no two of 36 edges are within 1e-6.
