@@ -72,10 +72,6 @@ class ProbeLike(Protocol):
         """Number of images."""
         ...
 
-    def to_dict(self) -> dict[str, Any]:
-        """Which images these are, for result files: source, images (how many), fingerprint."""
-        ...
-
     def batches(self, input: InputSpec, batch_size: int) -> Iterator[np.ndarray]:
         """Preprocessed images [at most batch_size, h, w, c] in order, as `input` says."""
         ...

@@ -58,9 +58,6 @@ class ArrayProbe:
     def __init__(self, images: np.ndarray, fingerprint: str = "images"):
         self.images, self.fingerprint, self.spec = np.asarray(images, np.float32), fingerprint, "it"
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"source": self.spec, "images": len(self), "fingerprint": self.fingerprint}
-
     def __len__(self) -> int:
         return len(self.images)
 

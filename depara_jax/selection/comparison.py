@@ -15,7 +15,7 @@ from depara_jax.estimators import ESTIMATORS, Estimate, EstimatorInputs, estimat
 from depara_jax.graph.rows import competition_ranks, ranked_rows
 from depara_jax.recipe import RECIPES, Recipe
 from depara_jax.selection.models import rank_models
-from depara_jax.selection.ranking import Ranking
+from depara_jax.selection.ranking import Ranking, probe_facts
 from depara_jax.spec import LayerRef
 from depara_jax.types import ModelLike, ProbeLike
 from depara_jax.walk import layer_features
@@ -206,7 +206,7 @@ def rank_by_estimators(
         columns=tuple(columns[name] for name in names),
         feature_seconds=feature_seconds,
         recipe=recipe if depara is None else depara.recipe,
-        probe=probe.to_dict(),
+        probe=probe_facts(probe),
         depara=depara,
     )
 

@@ -12,7 +12,7 @@ from depara_jax.errors import DeparaError
 from depara_jax.graph import similarity
 from depara_jax.graph.structure import AttributionGraph, GraphInfo
 from depara_jax.recipe import RECIPES, Recipe
-from depara_jax.selection.ranking import Ranking, check_distinct
+from depara_jax.selection.ranking import Ranking, check_distinct, probe_facts
 from depara_jax.spec import LayerRef
 from depara_jax.types import Array, ModelLike, ProbeLike
 from depara_jax.walk import FEATURE_LIMIT, Placement, Progress, View, Walk
@@ -177,7 +177,7 @@ def compare_models(
         names,
         *similarity.combine(node, edge, recipe),
         recipe=walk.recipe,
-        probe=probe.to_dict(),
+        probe=probe_facts(probe),
         zero_maps=walk.zero_maps,
         node_cosines=np.concatenate(images) if images else None,
         edges=jnp.stack(edges) if per_image and edges is not None else None,
@@ -267,7 +267,7 @@ def rank_views(
         node,
         edge,
         recipe=recipe,
-        probe=probe.to_dict(),
+        probe=probe_facts(probe),
         source=source,
         zero_maps=walk.zero_maps[1:],
         target_zero_maps=walk.zero_maps[0],

@@ -12,8 +12,9 @@ from depara_jax.errors import DegenerateError, DeparaError
 from depara_jax.graph.rows import competition_ranks, ranked_rows
 from depara_jax.recipe import Recipe
 from depara_jax.spec import LayerRef
+from depara_jax.types import ProbeLike
 
-__all__ = ["Ranking", "check_distinct"]
+__all__ = ["Ranking", "check_distinct", "probe_facts"]
 
 
 def check_distinct(kind: str, names: Sequence[str]) -> None:
@@ -25,6 +26,12 @@ def check_distinct(kind: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeparaError(f"ranking of {kind}s: {', '.join(twice)} named more than once")
+
+
+def probe_facts(probe: ProbeLike) -> dict[str, Any]:
+    """What images a result is of: their source if the probe set knows it, how many, fingerprint."""
+    source = str(probe.spec) if hasattr(probe, "spec") else None
+    return {"source": source, "images": len(probe), "fingerprint": probe.fingerprint}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

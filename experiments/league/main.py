@@ -75,8 +75,8 @@ def _run(options: Options, config: StudyConfig, console: Console) -> None:
     # See `truth._features`: programs in flight at once can wait for each other for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     clock = _Clock(console, options.until)
-    cells = Cells(options.output, "league")
     images = load_images(options.data, probe_images=config.most_probe_images)
+    cells = Cells(options.output, "league")  # after the images: it may be in their folder
     run = Run(config, images, cells, clock.line)
     trained = train_encoders(run)
     if clock.ends("encoders"):

@@ -32,12 +32,17 @@ def run(folder):
     return json.loads(result.read_text()), numbers, programs
 
 
+def large(programs):
+    return {name for name in programs if "run_step" in name}
+
+
 @pytest.mark.slow
 def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
     _, first, programs = run(tmp_path)
     assert programs
     _, second, again = run(tmp_path)
-    assert set(again) == set(programs)  # nothing was compiled that was not there
+    # The networks' programs: small ones are near the time from which they are worth keeping.
+    assert large(again) == large(programs) != set()
     assert second == first
 
 
