@@ -30,8 +30,9 @@ def check_distinct(kind: str, names: Sequence[str]) -> None:
 
 def probe_facts(probe: ProbeLike) -> dict[str, Any]:
     """What images a result is of: their source if the probe set knows it, how many, fingerprint."""
-    source = str(probe.spec) if hasattr(probe, "spec") else None
-    return {"source": source, "images": len(probe), "fingerprint": probe.fingerprint}
+    source = getattr(probe, "spec", None)
+    facts = {"images": len(probe), "fingerprint": probe.fingerprint}
+    return {"source": source and str(source), **facts}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
