@@ -159,15 +159,16 @@ class Walk:
         for number, slices in enumerate(self._passes):
             builder.begin(slices)
             for start, of_models in chunks(inputs, self._stream):
-                chunk = Chunk(start, (), ())
+                features, vectors = [], []
                 for index, batch in enumerate(of_models):
-                    features, vectors, zeros = self._step(
+                    given, made, zeros = self._step(
                         index, start, batch, slices, builder, first_pass=number == 0
                     )
-                    chunk = Chunk(start, chunk.features + features, chunk.vectors + vectors)
+                    features += given
+                    vectors += made
                     zero_maps[self._first[index] : self._first[index + 1]] += zeros
                 if number == 0:
-                    yield chunk
+                    yield Chunk(start, tuple(features), tuple(vectors))
             builder.finish()
         self.zero_maps = tuple(int(count) for count in zero_maps)
         for name, count in zip(self.names, self.zero_maps, strict=True):
